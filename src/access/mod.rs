@@ -1,0 +1,4 @@
+//! The access decision: pure, one entry point. Source: domain F.
+
+pub mod decide;
+pub mod visibility;

@@ -1,0 +1,71 @@
+//! Dossier: one patient's DMP. State, and the list that decides who reads. Source: F.4, G.
+
+use jiff::Timestamp;
+
+use super::consent::{Consent, ConsentKind, Grantee};
+use super::ids::DossierId;
+use super::ins::Ins;
+use super::national_id::{PsIdNat, StructIdNat};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dossier {
+    pub id: DossierId,
+    pub state: DossierState,
+    /// Every INS that ever named this patient, the current one first.
+    pub ins: Vec<Ins>,
+    pub consents: Vec<Consent>,
+}
+
+/// Part of the life cycle of G that decides what may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DossierState {
+    /// Open; the patient has not activated their account yet: deposits and consultation go on.
+    OpenNotActivated,
+    Activated,
+    Closed {
+        at: Timestamp,
+    },
+}
+
+impl DossierState {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OpenNotActivated => "open_not_activated",
+            Self::Activated => "activated",
+            Self::Closed { .. } => "closed",
+        }
+    }
+}
+
+impl Dossier {
+    pub fn is_blocked(&self, ps: &PsIdNat, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::Block(blocked) if blocked == ps))
+    }
+
+    pub fn is_medecin_traitant(&self, ps: &PsIdNat, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::MedecinTraitant(named) if named == ps))
+    }
+
+    /// A médecin traitant is authorised by being named (F.2: the care team is deemed authorised).
+    pub fn is_authorised(&self, ps: &PsIdNat, structure: Option<&StructIdNat>, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| match kind {
+            ConsentKind::Authorisation(Grantee::Professional(named)) | ConsentKind::MedecinTraitant(named) => {
+                named == ps
+            }
+            ConsentKind::Authorisation(Grantee::Structure(named)) => Some(named) == structure,
+            _ => false,
+        })
+    }
+
+    pub fn opposes_bris_de_glace(&self, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::OppositionBrisDeGlace))
+    }
+
+    pub fn opposes_centre_15(&self, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::OppositionCentre15))
+    }
+
+    fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &ConsentKind> {
+        self.consents.iter().filter(move |consent| consent.in_force(now)).map(|consent| &consent.kind)
+    }
+}

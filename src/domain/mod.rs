@@ -1,0 +1,22 @@
+//! The shared health record in the field's own terms, independent of FHIR, XDS and SQL.
+//!
+//! Text becomes a typed value here, once, by `FromStr`; nothing further in has to check it again.
+//! No I/O. Source: domain digest sections A and D (CI-SIS, DMP, IHE XDS metadata).
+
+pub mod association;
+pub mod author;
+pub mod code;
+pub mod confidentiality;
+pub mod consent;
+pub mod document_entry;
+pub mod dossier;
+pub mod dtm;
+pub mod ids;
+pub mod ins;
+pub mod national_id;
+pub mod oid;
+pub mod patient;
+pub mod sha;
+pub mod status;
+pub mod submission_set;
+pub mod value_set;

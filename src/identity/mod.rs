@@ -1,0 +1,3 @@
+//! From a verified certificate to a [`caller::Caller`].
+
+pub mod caller;

@@ -1,0 +1,11 @@
+#![doc = include_str!("../ARCHITECTURE.md")]
+
+pub mod access;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod identity;
+pub mod operation;
+pub mod refusal;
+pub mod spool;
+pub mod tls;

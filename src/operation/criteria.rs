@@ -1,0 +1,89 @@
+//! What a search asks for. Alternatives inside a list are "or"; the lists among themselves are "and".
+
+use jiff::Timestamp;
+
+use crate::domain::ids::LogicalId;
+use crate::domain::ins::Ins;
+use crate::domain::status::AvailabilityStatus;
+
+/// Criteria of ITI-67; also what the stored queries of ITI-18 compile to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Criteria {
+    pub patient: Option<Ins>,
+    pub logical_ids: Vec<LogicalId>,
+    /// uniqueId or entryUUID in URN form, whichever matches (D.6).
+    pub identifiers: Vec<String>,
+    pub statuses: Vec<AvailabilityStatus>,
+    pub classes: Vec<CodeCriterion>,
+    pub types: Vec<CodeCriterion>,
+    pub formats: Vec<CodeCriterion>,
+    pub facilities: Vec<CodeCriterion>,
+    pub settings: Vec<CodeCriterion>,
+    pub events: Vec<CodeCriterion>,
+    pub labels: Vec<CodeCriterion>,
+    pub author_ids: Vec<String>,
+    pub author_families: Vec<String>,
+    pub author_givens: Vec<String>,
+    pub reference_ids: Vec<String>,
+    pub creation: Vec<TimeCriterion>,
+    /// Overlap with serviceStartTime..serviceStopTime.
+    pub period: Vec<TimeCriterion>,
+    pub service_start: Vec<TimeCriterion>,
+    pub service_stop: Vec<TimeCriterion>,
+    pub registered: Vec<TimeCriterion>,
+    pub sort: Vec<(SortKey, Direction)>,
+    pub page: Page,
+}
+
+/// `system|code`, `code` of any system, `|code` is read as any system too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeCriterion {
+    pub system: Option<String>,
+    pub code: String,
+}
+
+/// One bound on an instant, or an interval to overlap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeCriterion {
+    /// The value's interval lies within `from..to` (FHIR `eq`).
+    Within { from: Timestamp, to: Timestamp },
+    /// Part of the value's interval is at or after this instant (`ge`).
+    AtOrAfter(Timestamp),
+    /// The value's interval starts at or after this instant (`gt`, `sa`).
+    After(Timestamp),
+    /// Part of the value's interval is before this instant (`lt`, `le`).
+    Before(Timestamp),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SortKey {
+    Creation,
+    ServiceStart,
+    Registered,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Ascending,
+    Descending,
+}
+
+/// Which slice of the result. Pages are cut by offset in a stable order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    pub size: u32,
+    pub offset: u64,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self { size: 50, offset: 0 }
+    }
+}
+
+impl Criteria {
+    /// Whether the search names a record or an entry: a search over everybody's records does not exist.
+    pub fn is_anchored(&self) -> bool {
+        self.patient.is_some() || !self.identifiers.is_empty() || !self.logical_ids.is_empty()
+    }
+}

@@ -1,0 +1,135 @@
+//! What operations give back to the faces.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use jiff::Timestamp;
+
+use crate::domain::consent::{Consent, ConsentKind};
+use crate::domain::document_entry::DocumentEntry;
+use crate::domain::dossier::DossierState;
+use crate::domain::ids::{ConsentId, EntryUuid, LogicalId, SubmissionSetUuid};
+use crate::domain::ins::Ins;
+use crate::refusal::Fault;
+
+/// Proof that the journal line of this outcome is on stable storage. Only operations make one.
+#[derive(Debug)]
+pub struct Journaled<T>(T);
+
+impl<T> Journaled<T> {
+    pub(super) fn new(outcome: T) -> Self {
+        Self(outcome)
+    }
+
+    /// The outcome, now free to leave.
+    pub fn disclose(self) -> T {
+        self.0
+    }
+}
+
+/// What became of a deposit; the same again for a submission that was sent twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DepositOutcome {
+    pub submission_set: SubmissionSetUuid,
+    /// One per document, in the order of the request.
+    pub entries: Vec<DepositedEntry>,
+    pub registered: Timestamp,
+    /// The entries that this deposit replaced, now Deprecated.
+    pub replaced: Vec<LogicalId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DepositedEntry {
+    pub logical_id: LogicalId,
+    pub entry_uuid: EntryUuid,
+    pub version: u32,
+}
+
+#[derive(Debug)]
+pub struct SearchOutcome {
+    /// Of everything that matches and that the caller may see.
+    pub total: u64,
+    pub entries: Vec<DocumentEntry>,
+}
+
+/// TD0.2: what may be told of a record to any admitted caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Existence {
+    /// The INS that was asked for first, then the others of the same patient.
+    pub ins: Vec<Ins>,
+    pub state: DossierState,
+    pub authorisation: AuthorisationStatus,
+    pub is_medecin_traitant: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorisationStatus {
+    /// Consultation in normal mode is possible.
+    Valid,
+    /// It is not; a block looks the same, for the list is the patient's.
+    None,
+    /// A structure consults nothing, so it has no authorisation to speak of.
+    NotApplicable,
+}
+
+/// A line of the patient's list to write, or the masking of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsentRequest {
+    pub patient: Ins,
+    /// `Some` to change the line of that id (PUT), `None` for a new one (POST).
+    pub id: Option<ConsentId>,
+    pub provision: ConsentProvision,
+    /// `Inactive` ends the line (or the mask) now.
+    pub state: ConsentState,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentProvision {
+    List(ConsentKind),
+    /// MASQUE_PS on one document.
+    Mask(LogicalId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsentState {
+    Active,
+    Inactive,
+}
+
+/// A written or read line of the list, with the patient it is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsentOutcome {
+    List {
+        patient: Ins,
+        consent: Consent,
+    },
+    /// A mask has no line of its own: it lives on the document, whose id its Consent bears.
+    Mask {
+        patient: Ins,
+        document: LogicalId,
+        state: ConsentState,
+    },
+}
+
+/// A document that may now be read, piece by piece: its journal line is durable.
+pub struct Retrieved {
+    pub entry: DocumentEntry,
+    pub(super) content: Box<dyn ContentSource>,
+}
+
+/// Where document bytes come from once they may leave.
+pub trait ContentSource: Send + Sync {
+    /// The bytes of `range`, in pieces of bounded size.
+    fn stream(self: Box<Self>, range: Range<u64>)
+    -> std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
+}
+
+impl Retrieved {
+    /// `range` must lie within `0..entry.fingerprint.size_bytes`.
+    pub fn stream(self, range: Range<u64>) -> std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>> {
+        self.content.stream(range)
+    }
+}

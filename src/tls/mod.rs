@@ -1,0 +1,3 @@
+//! Mutual TLS: who may open a connection, and what their certificate says.
+
+pub mod client_certificate;
