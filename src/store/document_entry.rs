@@ -17,31 +17,11 @@ use crate::domain::code::Code;
 use crate::domain::confidentiality::{Confidentiality, ConfidentialityLevel, VisibilityLabel};
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
 use crate::domain::status::AvailabilityStatus;
-use crate::identity::caller::CallerId;
-
-/// Who already bears a unique id: enough to tell "sent twice" from "taken", nothing that could leak more.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    pub dossier: DossierId,
-    pub logical_id: LogicalId,
-    pub entry_uuid: EntryUuid,
-    pub version: u32,
-    pub submission_set: String,
-    pub depositor: (String, String),
-    pub registered: Timestamp,
-    pub sha256: Sha256Hash,
-}
-
-impl Holder {
-    pub fn was_deposited_by(&self, caller: &CallerId) -> bool {
-        self.depositor.0 == caller.kind() && self.depositor.1 == caller.number()
-    }
-}
 
 /// Writes an entry with its labels, authors, lists and associations.
 pub async fn insert(
@@ -64,9 +44,18 @@ pub async fn insert(
     Ok(())
 }
 
-/// Who bears `unique_id` already, in whichever record.
-pub async fn find_holder(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<Option<Holder>, Error> {
-    tx.fetch_optional(FIND_HOLDER, vec![unique_id.to_urn().into()]).await?.as_ref().map(read_holder).transpose()
+/// The entries of one submission set, in the order of their deposit: id, entryUUID, version.
+pub async fn list_of_submission_set(
+    tx: &mut Tx<'_>,
+    set: SubmissionSetUuid,
+) -> Result<Vec<(LogicalId, EntryUuid, u32)>, Error> {
+    let rows = tx.fetch_all(LIST_OF_SUBMISSION_SET, vec![set.to_string().into()]).await?;
+    rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?, version(row, 2)?))).collect()
+}
+
+/// Whether some document, in whichever record, already bears `unique_id`.
+pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Error> {
+    Ok(tx.fetch_optional(FIND_UNIQUE_ID, vec![unique_id.to_urn().into()]).await?.is_some())
 }
 
 /// The record that holds the entry `id`: what a decision needs before anything of the entry is read.
@@ -271,7 +260,8 @@ fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, document: Docum
 }
 
 async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
-    let custodian = metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
+    let custodian =
+        metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
     let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
@@ -374,7 +364,7 @@ fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, DocumentId), Er
     let entry = DocumentEntry {
         entry_uuid: parse(&row.text(38)?)?,
         logical_id: parse(&row.text(3)?)?,
-        version: u32::try_from(row.integer(39)?).map_err(|error| Error::inconsistent(TABLE, error))?,
+        version: version(row, 39)?,
         submission_set: parse(&row.text(1)?)?,
         availability_status: status.ok_or_else(|| Error::inconsistent(TABLE, "status"))?,
         metadata,
@@ -426,22 +416,17 @@ fn read_author(row: &Row) -> Result<Author, Error> {
     Ok(Author { person, institution, roles: Vec::new(), specialty })
 }
 
-fn read_holder(row: &Row) -> Result<Holder, Error> {
-    Ok(Holder {
-        dossier: parse(&row.text(0)?)?,
-        logical_id: parse(&row.text(1)?)?,
-        entry_uuid: parse(&row.text(2)?)?,
-        version: u32::try_from(row.integer(3)?).map_err(|error| Error::inconsistent(TABLE, error))?,
-        submission_set: row.text(4)?,
-        depositor: (row.text(5)?, row.text(6)?),
-        registered: instant(TABLE, row.integer(7)?)?,
-        sha256: Sha256Hash(fixed(row.bytes(8)?)?),
-    })
+fn version(row: &Row, at: usize) -> Result<u32, Error> {
+    u32::try_from(row.integer(at)?).map_err(|error| Error::inconsistent(TABLE, error))
 }
 
 fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
     let size_bytes = u64::try_from(row.integer(at + 2)?).map_err(|error| Error::inconsistent("document", error))?;
-    Ok(Fingerprint { sha1: Sha1Hash(fixed(row.bytes(at)?)?), sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?), size_bytes })
+    Ok(Fingerprint {
+        sha1: Sha1Hash(fixed(row.bytes(at)?)?),
+        sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?),
+        size_bytes,
+    })
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {
@@ -494,7 +479,8 @@ fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, Error> {
 const TABLE: &str = "document_entry";
 
 /// What [`read_entries`] expects, over `document_entry e JOIN document d`.
-pub(super) const COLUMNS: &str = "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
+pub(super) const COLUMNS: &str =
+    "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
   e.ins_matricule, e.registered_us, e.class_system, e.class_code, e.class_display, e.type_system, e.type_code,
   e.type_display, e.format_system, e.format_code, e.format_display, e.facility_system, e.facility_code,
   e.facility_display, e.setting_system, e.setting_code, e.setting_display, e.title, e.comments, e.language_code,
@@ -537,10 +523,11 @@ INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, e
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";
 
-const FIND_HOLDER: &str = "-- store::document_entry::find_holder
-SELECT e.dossier_id, e.logical_id, e.entry_uuid, e.version, e.submission_set_uuid, e.depositor_kind, e.depositor,
-  e.registered_us, d.sha256
-FROM document_entry e JOIN document d ON d.document_id = e.document_id WHERE e.unique_id = $1";
+const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
+SELECT logical_id, entry_uuid, version FROM document_entry WHERE submission_set_uuid = $1 ORDER BY entry_id";
+
+const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
+SELECT entry_id FROM document_entry WHERE unique_id = $1";
 
 const FIND_DOSSIER: &str = "-- store::document_entry::find_dossier
 SELECT dossier_id FROM document_entry WHERE logical_id = $1";

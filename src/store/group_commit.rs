@@ -25,7 +25,7 @@ struct Queued {
 
 /// Handle on the queue of the writer.
 #[derive(Clone)]
-pub struct GroupCommit {
+pub(super) struct GroupCommit {
     queue: mpsc::Sender<Queued>,
 }
 
