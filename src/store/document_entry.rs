@@ -472,7 +472,7 @@ fn read_dtm(text: &str) -> Result<Dtm, Error> {
     Dtm::from_hl7(text).map_err(|error| Error::inconsistent(TABLE, error))
 }
 
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, Error> {
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {
     text.parse().map_err(|error: T::Err| Error::inconsistent(TABLE, error))
 }
 
