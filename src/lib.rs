@@ -8,5 +8,7 @@ pub mod domain;
 pub mod identity;
 pub mod operation;
 pub mod refusal;
+pub mod serve;
 pub mod spool;
+pub mod telemetry;
 pub mod tls;
