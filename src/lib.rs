@@ -9,6 +9,8 @@ pub mod identity;
 pub mod journal;
 pub mod operation;
 pub mod refusal;
+pub mod serve;
 pub mod spool;
 pub mod store;
+pub mod telemetry;
 pub mod tls;
