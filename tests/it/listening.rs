@@ -118,12 +118,15 @@ async fn a_connection_that_asks_nothing_is_closed() {
 
 #[tokio::test]
 async fn a_client_survives_that_its_idle_connection_was_closed() {
-    let limits = Limits { idle_seconds: 0, ..Limits::default() };
+    let limits = Limits { idle_seconds: 1, connections_max: 1, ..Limits::default() };
     let listener = TestListener::start_with(limits, Clock::System).await;
-    let client = listener.client(&listener.issue(&hospital()));
-    for _ in 0..5 {
-        assert_eq!(listener.who(&client).await.unwrap(), "1750803447");
-    }
+    let issued = listener.issue(&hospital());
+    let (client, other) = (listener.client(&issued), listener.client(&issued));
+    assert_eq!(listener.who(&client).await.unwrap(), "1750803447");
+    // There is room for one: the other comes in only when the first was closed.
+    assert_eq!(listener.who(&other).await.unwrap(), "1750803447");
+    drop(other);
+    assert_eq!(listener.who(&client).await.unwrap(), "1750803447");
 }
 
 #[tokio::test]
