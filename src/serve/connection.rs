@@ -83,7 +83,8 @@ async fn supervise<C>(
 {
     let mut finishing = None;
     loop {
-        let deadline = deadline(activity, protocol, waits, finishing);
+        // A request may begin at any time, and its header is then what is waited for.
+        let look_again = deadline(activity, protocol, waits, finishing).min(Instant::now() + waits.head / 2);
         tokio::select! {
             biased;
             outcome = connection.as_mut() => {
@@ -92,8 +93,8 @@ async fn supervise<C>(
                 }
                 return;
             }
-            () = tokio::time::sleep_until(deadline) => {
-                if self::deadline(activity, protocol, waits, finishing) > Instant::now() {
+            () = tokio::time::sleep_until(look_again) => {
+                if deadline(activity, protocol, waits, finishing) > Instant::now() {
                     continue;
                 }
                 let gives_up = finishing.is_some() || !matches!(activity.waits_for(), Wait::Request);
@@ -115,7 +116,7 @@ async fn supervise<C>(
     }
 }
 
-/// When to look again. Nothing that a handler does is measured here.
+/// When the present wait is over. Nothing that a handler does is measured here.
 fn deadline(activity: &Activity, protocol: Protocol, waits: Waits, finishing: Option<Instant>) -> Instant {
     match (activity.waits_for(), finishing) {
         (Wait::Handler, _) => Instant::now() + waits.idle,

@@ -186,3 +186,140 @@ fn significant(serial: &[u8]) -> &[u8] {
     let zeros = serial.iter().take_while(|byte| **byte == 0).count();
     &serial[zeros..]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{
+        BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
+        KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
+    };
+
+    use super::*;
+
+    const IN_2026: i64 = 1_780_000_000;
+    const IN_2028: i64 = 1_840_000_000;
+
+    struct Authority {
+        params: CertificateParams,
+        key: KeyPair,
+        der: Vec<u8>,
+        leaf: Vec<u8>,
+    }
+
+    fn authority(usages: &[KeyUsagePurpose]) -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = usages.to_vec();
+        let key = KeyPair::generate().unwrap();
+        let der = params.self_signed(&key).unwrap().der().to_vec();
+        let mut leaf = CertificateParams::default();
+        leaf.serial_number = Some(SerialNumber::from_slice(&[0x80, 7]));
+        let issuer = Issuer::from_params(&params, &key);
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &issuer).unwrap().der().to_vec();
+        Authority { params, key, der, leaf }
+    }
+
+    impl Authority {
+        /// A list of 2026 that names the leaf, or not.
+        fn list(&self, reason: Option<RevocationReason>) -> Vec<u8> {
+            let revoked = |reason| RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&[0x80, 7]),
+                revocation_time: date_time_ymd(2026, 1, 1),
+                reason_code: Some(reason),
+                invalidity_date: None,
+            };
+            let params = CertificateRevocationListParams {
+                this_update: date_time_ymd(2026, 1, 1),
+                next_update: date_time_ymd(2027, 1, 1),
+                crl_number: SerialNumber::from(1_u64),
+                issuing_distribution_point: None,
+                revoked_certs: reason.map(revoked).into_iter().collect(),
+                key_identifier_method: KeyIdMethod::Sha256,
+            };
+            params.signed_by(&Issuer::from_params(&self.params, &self.key)).unwrap().der().to_vec()
+        }
+    }
+
+    fn revocations() -> Revocations {
+        Revocations::new(rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms)
+    }
+
+    fn parse(der: &[u8]) -> X509Certificate<'_> {
+        X509Certificate::from_der(der).unwrap().1
+    }
+
+    /// Looks up the leaf of `authority`, which came with the authority's certificate.
+    fn status(lists: &[Vec<u8>], authority: &Authority, now_s: i64) -> Result<Status, CertificateError> {
+        let mut revocations = revocations();
+        for list in lists {
+            revocations.add(list.clone(), &[]).unwrap();
+        }
+        revocations.status(&parse(&authority.leaf), &[parse(&authority.der)], now_s)
+    }
+
+    #[test]
+    fn a_serial_on_the_list_is_revoked_and_another_is_not() {
+        let authority = authority(&[]);
+        let (empty, full) = (authority.list(None), authority.list(Some(RevocationReason::KeyCompromise)));
+        assert!(matches!(status(std::slice::from_ref(&empty), &authority, IN_2026), Ok(Status::GoodUntil(_))));
+        assert_eq!(status(&[empty, full], &authority, IN_2026), Err(CertificateError::Revoked));
+    }
+
+    #[test]
+    fn a_serial_that_left_the_list_is_not_revoked() {
+        let authority = authority(&[]);
+        let list = authority.list(Some(RevocationReason::RemoveFromCrl));
+        assert!(status(&[list], &authority, IN_2026).is_ok());
+    }
+
+    #[test]
+    fn an_authority_without_a_list_leaves_the_status_unknown() {
+        assert_eq!(status(&[], &authority(&[]), IN_2026), Ok(Status::Unknown));
+    }
+
+    #[test]
+    fn a_stale_list_still_revokes_and_no_longer_vouches() {
+        let authority = authority(&[]);
+        let (empty, full) = (authority.list(None), authority.list(Some(RevocationReason::Superseded)));
+        assert_eq!(status(&[empty], &authority, IN_2028), Err(CertificateError::ExpiredRevocationList));
+        assert_eq!(status(&[full], &authority, IN_2028), Err(CertificateError::Revoked));
+    }
+
+    #[test]
+    fn a_list_vouches_only_when_its_authority_signed_it_and_may() {
+        let (ours, twin) = (authority(&[]), authority(&[]));
+        let of_twin = twin.list(None);
+        let unknown = Err(CertificateError::UnknownRevocationStatus);
+        assert_eq!(status(std::slice::from_ref(&of_twin), &ours, IN_2026), unknown);
+        assert_eq!(revocations().add(of_twin, &[parse(&ours.der)]), Err(CrlError::Signature));
+
+        let mut powerless = authority(&[KeyUsagePurpose::KeyCertSign]);
+        powerless.params.key_usages.push(KeyUsagePurpose::CrlSign);
+        let list = powerless.list(None);
+        assert_eq!(status(&[list], &powerless, IN_2026), Err(CertificateError::UnknownRevocationStatus));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        let authority = authority(&[]);
+        let mut longer = authority.list(None);
+        longer.push(0);
+        for bytes in [longer, authority.der, Vec::new()] {
+            assert_eq!(revocations().add(bytes, &[]), Err(CrlError::Syntax));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_list_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            static GOOD: std::sync::LazyLock<Vec<u8>> =
+                std::sync::LazyLock::new(|| authority(&[]).list(Some(RevocationReason::KeyCompromise)));
+            let mut bytes = GOOD.clone();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = revocations().add(bytes[..at].to_vec(), &[]);
+            let _ = revocations().add(bytes, &[]);
+        }
+    }
+}

@@ -152,6 +152,7 @@ impl Standing {
             trust,
         };
         standing.renew(generation, standing.trust.clock.now().as_second())?;
+        standing.check()?;
         Ok(standing)
     }
 

@@ -3,6 +3,7 @@
 pub mod caller;
 pub mod document;
 pub mod gateway;
+pub mod test_listener;
 
 pub use caller::Caller;
 pub use document::Document;
