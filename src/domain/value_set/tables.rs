@@ -10,6 +10,7 @@ use super::{Member, ProfileError, Terminology, ValueSet, ValueSetName};
 use crate::domain::code::Code;
 
 /// One file of `profiles/`, compiled in.
+#[derive(Clone, Copy)]
 struct File {
     name: &'static str,
     text: &'static str,
@@ -162,22 +163,22 @@ fn file_of(set: ValueSetName) -> File {
 
 impl File {
     /// A key that is there twice is a syntax error of TOML already.
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, ProfileError> {
+    fn parse<T: DeserializeOwned>(self) -> Result<T, ProfileError> {
         toml::from_str(self.text).map_err(|error| self.error(error.to_string()))
     }
 
-    fn error(&self, problem: impl Into<String>) -> ProfileError {
+    fn error(self, problem: impl Into<String>) -> ProfileError {
         ProfileError { file: self.name, problem: problem.into() }
     }
 
-    fn check_origin(&self, origin: &Origin) -> Result<(), ProfileError> {
+    fn check_origin(self, origin: &Origin) -> Result<(), ProfileError> {
         if origin.source.is_empty() || origin.version.is_empty() {
             return Err(self.error("`source` and `version` must say where the table comes from"));
         }
         Ok(())
     }
 
-    fn date(&self, code: &str, text: Option<&str>, otherwise: Date) -> Result<Date, ProfileError> {
+    fn date(self, code: &str, text: Option<&str>, otherwise: Date) -> Result<Date, ProfileError> {
         let Some(text) = text else { return Ok(otherwise) };
         text.parse().map_err(|_| self.error(format!("`{code}`: `{text}` is no date, write yyyy-mm-dd")))
     }
@@ -231,10 +232,14 @@ fn check_classes(sets: &HashMap<ValueSetName, ValueSet>) -> Result<Code, Profile
         .ok_or_else(|| TYPE.error(format!("`class_of_retired_types`: `{retired}` is not in {}", CLASS.name)))
 }
 
-fn read_code_systems() -> Result<(HashMap<String, String>, HashMap<String, String>), ProfileError> {
+/// One name -> another.
+type Names = HashMap<String, String>;
+
+/// Every spelling -> the kept form; the kept form -> the URL of FHIR.
+fn read_code_systems() -> Result<(Names, Names), ProfileError> {
     let table: CodeSystemFile = CODE_SYSTEM.parse()?;
     CODE_SYSTEM.check_origin(&table.origin)?;
-    let (mut systems, mut fhir_systems) = (HashMap::new(), HashMap::new());
+    let (mut systems, mut fhir_systems) = (Names::new(), Names::new());
     for (kept, system) in table.systems {
         for spelling in system.also.into_iter().chain([system.fhir.clone(), kept.clone()]) {
             if let Some(other) = systems.insert(spelling.clone(), kept.clone()) {
@@ -246,10 +251,7 @@ fn read_code_systems() -> Result<(HashMap<String, String>, HashMap<String, Strin
     Ok((systems, fhir_systems))
 }
 
-fn check_systems_are_known(
-    sets: &HashMap<ValueSetName, ValueSet>,
-    fhir_systems: &HashMap<String, String>,
-) -> Result<(), ProfileError> {
+fn check_systems_are_known(sets: &HashMap<ValueSetName, ValueSet>, fhir_systems: &Names) -> Result<(), ProfileError> {
     for (set, content) in sets {
         let mut members = content.members.values().flatten();
         if let Some(member) = members.find(|member| !fhir_systems.contains_key(&member.system)) {
@@ -264,7 +266,7 @@ fn read_media_types(formats: &ValueSet) -> Result<HashMap<String, Code>, Profile
     let table: MediaTypeFile = MEDIA_TYPE.parse()?;
     MEDIA_TYPE.check_origin(&table.origin)?;
     let with_format = |(name, media_type): (String, MediaType)| {
-        let format = format_of(&MEDIA_TYPE, formats, &name, &media_type.format)?;
+        let format = format_of(MEDIA_TYPE, formats, &name, &media_type.format)?;
         Ok((name, format))
     };
     table.media_types.into_iter().map(with_format).collect()
@@ -278,14 +280,14 @@ fn read_templates(formats: &ValueSet) -> Result<(Vec<(String, Code)>, Code), Pro
         if by_template.iter().any(|(other, _)| *other == template) {
             return Err(TEMPLATE.error(format!("`{template}` is there twice")));
         }
-        let format = format_of(&TEMPLATE, formats, &template, &format)?;
+        let format = format_of(TEMPLATE, formats, &template, &format)?;
         by_template.push((template, format));
     }
-    let otherwise = format_of(&TEMPLATE, formats, "otherwise", &table.otherwise)?;
+    let otherwise = format_of(TEMPLATE, formats, "otherwise", &table.otherwise)?;
     Ok((by_template, otherwise))
 }
 
-fn format_of(file: &File, formats: &ValueSet, entry: &str, format: &str) -> Result<Code, ProfileError> {
+fn format_of(file: File, formats: &ValueSet, entry: &str, format: &str) -> Result<Code, ProfileError> {
     only_member(formats, format)
         .ok_or_else(|| file.error(format!("`{entry}`: format `{format}` is not in {}", FORMAT.name)))
 }
