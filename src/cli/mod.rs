@@ -1,0 +1,3 @@
+//! The commands of `carnet`, one file each.
+
+pub mod specimen;
