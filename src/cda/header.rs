@@ -7,8 +7,9 @@
 
 use std::io::BufRead;
 
-use super::guard::{Guard, SliceSource, StreamSource};
+use super::guard::Guard;
 use super::reader;
+use super::source::{SliceSource, StreamSource};
 use crate::domain::author::{Author, Identifier, Institution};
 use crate::domain::code::Code;
 use crate::domain::confidentiality::ConfidentialityLevel;

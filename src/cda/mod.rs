@@ -4,7 +4,9 @@
 //! changed: it goes out as it came in. No I/O of its own, no rule of the DMP: `operation::complete` judges.
 //! Source: domain digest section J (CI-SIS, volet structuration minimale).
 
+mod fields;
 mod guard;
 pub mod header;
 mod reader;
+mod source;
 mod thin;

@@ -3,7 +3,9 @@
 //! Adapters hand in complete, typed requests and get `Journaled` outcomes: nothing leaves before its
 //! journal line is durable. Adapters never name `store`.
 
+pub mod complete;
 pub mod criteria;
 pub mod draft;
 pub mod gateway;
+pub mod media;
 pub mod outcome;
