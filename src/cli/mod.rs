@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
 pub mod client;
+pub mod specimen;
 mod journal;
 mod pki;
 mod record;
