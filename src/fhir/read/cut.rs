@@ -291,6 +291,11 @@ impl Cutter {
 }
 
 impl Cut {
+    /// A skeleton that another reader made.
+    pub(super) fn whole(skeleton: Vec<u8>, documents: Vec<Received>) -> Self {
+        Self { skeleton, documents, removed: Vec::new() }
+    }
+
     /// Where a point of the skeleton was in the message as sent.
     pub(super) fn place_of(&self, line: usize, column: usize) -> String {
         let line_start = match line.checked_sub(2) {
