@@ -6,6 +6,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod fhir;
 pub mod identity;
 pub mod journal;
 pub mod operation;

@@ -185,8 +185,9 @@ async fn insert(
         DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now, replaced: Vec::new() };
     let mut mentions = Vec::new();
     for (mut document, associations) in submission.documents.into_iter().zip(targets) {
-        for association in associations.iter().filter(|association| association.kind == RelationKind::Replaces) {
-            if document_entry::deprecate(tx, permit, association.target, now).await? {
+        for association in &associations {
+            let replaces = association.kind == RelationKind::Replaces;
+            if replaces && document_entry::deprecate(tx, permit, association.target, now).await? {
                 outcome.replaced.push(association.target);
             }
         }
