@@ -270,9 +270,9 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
-    let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
+    let all: Vec<_> = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
     let mut roles = 0_usize;
-    for (position, (part, author)) in all.enumerate() {
+    for (position, (part, author)) in all.into_iter().enumerate() {
         let person = author.person.as_ref();
         let person_id = person.and_then(|person| person.id.as_ref());
         let institution = author.institution.as_ref();
@@ -312,9 +312,12 @@ async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadat
         let Identifier { system, value } = &reference.identifier;
         insert_item(tx, key("reference", position), &reference.kind, value, Some(system)).await?;
     }
-    let slots = metadata.other_slots.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    for (position, (name, value)) in slots.enumerate() {
-        insert_item(tx, key("slot", position), name, value, None).await?;
+    let mut slots = 0;
+    for (name, values) in &metadata.other_slots {
+        for value in values {
+            insert_item(tx, key("slot", slots), name, value, None).await?;
+            slots += 1;
+        }
     }
     Ok(())
 }
