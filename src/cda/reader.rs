@@ -78,7 +78,8 @@ impl Reader {
                     self.position = Position::Component;
                     return Ok(());
                 }
-                self.qualifier = element.attribute("qualifier");
+                let is_name = matches!(element.name(), "family" | "given");
+                self.qualifier = if is_name { element.attribute("qualifier") } else { None };
                 self.header.open(&self.path, element)
             }
             Position::Component => {

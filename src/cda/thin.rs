@@ -93,8 +93,20 @@ impl State {
 }
 
 fn is_run_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b' ' | b'\n' | b'\r' | b'\t')
+    RUN_BYTES[usize::from(byte)]
 }
+
+/// Base64 letters and white space. A table, for every byte of a big document is looked up.
+const RUN_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b' ' | b'\n' | b'\r' | b'\t');
+        byte += 1;
+    }
+    table
+};
 
 impl<R: BufRead> BufRead for ThinReader<R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
