@@ -4,6 +4,7 @@ pub mod access;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod ebrim;
 pub mod identity;
 pub mod operation;
 pub mod refusal;
