@@ -10,3 +10,4 @@ pub mod operation;
 pub mod refusal;
 pub mod spool;
 pub mod tls;
+pub mod xdm;
