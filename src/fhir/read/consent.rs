@@ -17,7 +17,9 @@ use fhirkit::r4::{Consent, ConsentProvision, Resource};
 use super::Message;
 use super::parties::Subject;
 use super::reading::{Reading, Scope, Text as _};
+use crate::domain::author::Identifier;
 use crate::domain::consent::{ConsentKind, Grantee};
+use crate::domain::dtm::Dtm;
 use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::ins::Ins;
 use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
@@ -80,9 +82,9 @@ impl Reading<'_> {
             id,
             provision: read?,
             state,
-            since: start.map(crate::domain::dtm::Dtm::from),
+            since: start.map(Dtm::from),
             // The end of a FHIR period belongs to it: a day as a whole.
-            until: end.map(crate::domain::dtm::Dtm::to),
+            until: end.map(Dtm::to),
         })
     }
 
@@ -146,30 +148,13 @@ impl Reading<'_> {
         let actor = provision.actor.first()?;
         let reference = actor.reference.as_ref()?;
         let author = self.author(reference, PLACE, scope)?;
-        let person = author.person.and_then(|person| person.id).filter(|id| id.system == PS_ID_NAT_OID);
-        let person = person.or_else(|| {
-            // A bare identifier does not say whether it names a person or a structure; its system does.
-            reference.identifier.as_deref().and_then(|it| self.identifier(it)).filter(|id| id.system == PS_ID_NAT_OID)
-        });
-        let structure = author
-            .institution
-            .and_then(|institution| institution.id)
-            .or_else(|| reference.identifier.as_deref().and_then(|it| self.identifier(it)));
-        let structure = structure.filter(|id| id.system == STRUCT_ID_NAT_OID && person.is_none());
+        let ids = [author.person.and_then(|person| person.id), author.institution.and_then(|it| it.id)];
+        let named = ids.into_iter().flatten().find_map(|id| grantee_of(&id));
         let is_pcp = actor.role.iter().flat_map(|role| &role.coding).any(|coding| coding.code.text() == Some("PCP"));
-        let mut invalid = |error: crate::domain::national_id::NationalIdError| {
-            self.refuse(Rule::ConsentForm, PLACE, "an identifier of another form", error.to_string());
-        };
-        let (ps, structure) = match (person, structure) {
-            (Some(id), _) => (Some(id.value.parse().map_err(&mut invalid).ok()?), None),
-            (None, Some(id)) => (None, Some(id.value.parse().map_err(&mut invalid).ok()?)),
-            (None, None) => (None, None),
-        };
-        match (permits, is_pcp, ps, structure) {
-            (true, true, Some(ps), _) => Some(ConsentKind::MedecinTraitant(ps)),
-            (true, false, Some(ps), _) => Some(ConsentKind::Authorisation(Grantee::Professional(ps))),
-            (true, false, None, Some(structure)) => Some(ConsentKind::Authorisation(Grantee::Structure(structure))),
-            (false, false, Some(ps), _) => Some(ConsentKind::Block(ps)),
+        match (permits, is_pcp, named) {
+            (true, true, Some(Grantee::Professional(ps))) => Some(ConsentKind::MedecinTraitant(ps)),
+            (true, false, Some(grantee)) => Some(ConsentKind::Authorisation(grantee)),
+            (false, false, Some(Grantee::Professional(ps))) => Some(ConsentKind::Block(ps)),
             _ => {
                 let expected = "a PS_IdNat (1.2.250.1.71.4.2.1); for an authorisation also a Struct_IdNat \
                                 (1.2.250.1.71.4.2.2)";
@@ -205,6 +190,15 @@ impl Reading<'_> {
     }
 }
 
+/// Whom a national identifier names: its system says whether a person or a structure.
+fn grantee_of(id: &Identifier) -> Option<Grantee> {
+    match id.system.as_str() {
+        PS_ID_NAT_OID => id.value.parse().ok().map(Grantee::Professional),
+        STRUCT_ID_NAT_OID => id.value.parse().ok().map(Grantee::Structure),
+        _ => None,
+    }
+}
+
 /// Real messages carry the first, the published terminology has the second (T-2).
 const PURPOSE_OIDS: [&str; 2] = ["1.2.250.1.213.1.1.4.248", "1.2.250.1.213.1.1.4.336"];
 
@@ -237,7 +231,8 @@ mod tests {
     }
 
     fn read_with(consent: &Value, id: Option<ConsentId>) -> Result<ConsentRequest, Vec<Refusal>> {
-        let settings = SpoolSettings { directory: std::sync::Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
+        let settings =
+            SpoolSettings { directory: std::sync::Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
         let mut cutter = Cutter::new(&Limits::default(), settings);
         let read = || {
             cutter.push(consent.to_string().as_bytes())?;
@@ -274,10 +269,7 @@ mod tests {
                 json!({"type": "permit", "actor": actor(STRUCT_ID_NAT_OID, "1750803447", "PRCP")}),
                 ConsentKind::Authorisation(Grantee::Structure("1750803447".parse().unwrap())),
             ),
-            (
-                json!({"type": "permit", "actor": actor(PS_ID_NAT_OID, PS, "PCP")}),
-                ConsentKind::MedecinTraitant(ps()),
-            ),
+            (json!({"type": "permit", "actor": actor(PS_ID_NAT_OID, PS, "PCP")}), ConsentKind::MedecinTraitant(ps())),
             (json!({"type": "deny", "actor": actor(PS_ID_NAT_OID, PS, "PRCP")}), ConsentKind::Block(ps())),
         ] {
             assert_eq!(read(&provision), Ok(Provision::List(kind)), "{provision}");
@@ -287,10 +279,9 @@ mod tests {
     #[test]
     fn oppositions_are_read_under_both_numbers_of_their_table() {
         for oid in PURPOSE_OIDS {
-            for (code, kind) in [
-                ("bris_de_glace", ConsentKind::OppositionBrisDeGlace),
-                ("centre_15", ConsentKind::OppositionCentre15),
-            ] {
+            for (code, kind) in
+                [("bris_de_glace", ConsentKind::OppositionBrisDeGlace), ("centre_15", ConsentKind::OppositionCentre15)]
+            {
                 let purpose = json!([{"system": format!("urn:oid:{oid}"), "code": code}]);
                 assert_eq!(read(&json!({"type": "deny", "purpose": purpose})), Ok(Provision::List(kind)));
             }
@@ -301,7 +292,8 @@ mod tests {
 
     #[test]
     fn a_denied_document_is_a_mask() {
-        let data = json!([{"meaning": "instance", "reference": {"reference": format!("DocumentReference/{DOCUMENT}")}}]);
+        let data =
+            json!([{"meaning": "instance", "reference": {"reference": format!("DocumentReference/{DOCUMENT}")}}]);
         let mask = Provision::Mask(DOCUMENT.parse().unwrap());
         assert_eq!(read(&json!({"type": "deny", "data": data})), Ok(mask));
         assert_eq!(place_of_refusal(&json!({"type": "permit", "data": data})), "Consent.provision");

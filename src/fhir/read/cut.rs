@@ -232,7 +232,7 @@ impl Cutter {
 
     /// A key may be written with escapes: it is the same key, or a placeholder could be forged.
     fn is_data(&self, key: Range<usize>) -> bool {
-        let quoted = &self.skeleton[key.start.saturating_sub(1)..key.end + 1];
+        let quoted = &self.skeleton[key.start.saturating_sub(1)..=key.end];
         let text = &self.skeleton[key];
         text == b"data"
             || (text.contains(&b'\\') && serde_json::from_slice::<String>(quoted).is_ok_and(|key| key == "data"))
@@ -318,7 +318,7 @@ const DEPTH_MAX: usize = 64;
 const MEMBERS_MAX: usize = 256;
 
 /// A DocumentReference with all it contains has about 200.
-const VALUES_MAX: usize = 100_000;
+pub(super) const VALUES_MAX: usize = 50_000;
 
 const PLACE_CHARS_MAX: usize = 200;
 

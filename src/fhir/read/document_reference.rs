@@ -11,6 +11,7 @@ use super::parties::Subject;
 use super::reading::{Reading, Scope, Text as _, conditional_token, system_and_value};
 use crate::domain::association::RelationKind;
 use crate::domain::author;
+use crate::domain::code::Code;
 use crate::domain::confidentiality::{
     CONFIDENTIALITY_OID, Confidentiality, ConfidentialityLevel, VISIBILITY_OID, VisibilityLabel,
 };
@@ -229,12 +230,11 @@ impl Reading<'_> {
             };
             let target = relates_to.target.as_ref().and_then(|target| target_name(target, scope));
             let place = format!("{place}.target");
-            match target {
-                Some(target) => relations.push(RelationDraft { place, kind, target }),
-                None => {
-                    let expected = "DocumentReference/ID as this server gave it, or a uniqueId or entryUUID";
-                    self.refuse(Rule::ReplaceTarget, place, "a name this server never gave", expected);
-                }
+            if let Some(target) = target {
+                relations.push(RelationDraft { place, kind, target });
+            } else {
+                let expected = "DocumentReference/ID as this server gave it, or a uniqueId or entryUUID";
+                self.refuse(Rule::ReplaceTarget, place, "a name this server never gave", expected);
             }
         }
         relations
@@ -289,11 +289,7 @@ impl Reading<'_> {
         if kept.is_empty() { Vec::new() } else { vec![(EXTENSION_SLOT.to_owned(), kept)] }
     }
 
-    pub(super) fn code_at(
-        &mut self,
-        concept: Option<&CodeableConcept>,
-        place: &str,
-    ) -> Option<crate::domain::code::Code> {
+    fn code_at(&mut self, concept: Option<&CodeableConcept>, place: &str) -> Option<Code> {
         self.code(concept?, place)
     }
 }

@@ -49,6 +49,11 @@ pub fn read_provided(message: Message, terminology: &Terminology) -> Result<Prov
     if bundle.type_.text() != Some("transaction") {
         return Err(Refusal::new(Rule::BundleType, "Bundle.type", "another type", "transaction").into());
     }
+    if bundle.entry.len() > ENTRIES_MAX {
+        let found = format!("{} entries", bundle.entry.len());
+        let expected = format!("at most {ENTRIES_MAX} entries");
+        return Err(Refusal::new(Rule::BundleEntry, "Bundle.entry", found, expected).into());
+    }
     let mut reading = Reading::new(terminology);
     let provided = reading.provided(&bundle, &mut documents);
     for refusal in documents.refuse_rest("Binary entries that an attachment.url refers to, and no other documents") {
@@ -308,3 +313,6 @@ fn local_name(url: &str) -> Option<&str> {
     let at = url.rfind("DocumentReference")?;
     url[at..].split("/_history/").next()
 }
+
+/// A hundred documents, each with its Binary and its patch, and what explains them.
+const ENTRIES_MAX: usize = 400;

@@ -33,8 +33,8 @@ use fhirkit::r4::Resource;
 use futures_util::{Stream, StreamExt as _};
 
 use self::cut::Cutter;
-use self::intake::Received;
 pub use self::document_reference::EXTENSION_SLOT;
+use self::intake::Received;
 pub use self::xml::json_to_xml;
 use crate::config::Limits;
 use crate::refusal::{Failure, Fault, Refusal, Rule};

@@ -4,7 +4,9 @@
 //! somebody else's server says nothing here. Such a reference counts by its `identifier`, if it has one.
 //! Source: A.1, A.2, A.3; fr-core identifier systems.
 
-use fhirkit::r4::{CodeableConcept, HumanName, Identifier, Patient, PractitionerRole, Reference, Resource};
+use fhirkit::r4::{
+    CodeableConcept, HumanName, Identifier, Patient, Practitioner, PractitionerRole, Reference, Resource,
+};
 
 use super::reading::{Found, Reading, Scope, Text as _, conditional_token, referenced_type, system_and_value};
 use crate::domain::author::{self, Author, AuthorPerson, Institution, PersonKind};
@@ -137,13 +139,7 @@ impl Reading<'_> {
         let Some(found) = found else { return self.author_elsewhere(reference, place) };
         let of_person = |person| Author { person: Some(person), ..Author::default() };
         match found.resource {
-            Resource::Practitioner(practitioner) => {
-                let specialty = practitioner.qualification.iter().filter_map(|it| it.code.as_ref());
-                let specialty = specialty.filter(|code| self.is_specialty(code)).collect::<Vec<_>>();
-                let specialty = specialty.first().and_then(|code| self.code(code, &found.place));
-                let person = self.person(PersonKind::Professional, &practitioner.identifier, practitioner.name.first());
-                Some(Author { specialty, ..of_person(person) })
-            }
+            Resource::Practitioner(practitioner) => Some(self.practitioner(practitioner, &found.place)),
             Resource::PractitionerRole(role) => Some(self.author_in_role(role, &found.place, found.scope)),
             Resource::Patient(patient) => {
                 Some(of_person(self.person(PersonKind::Patient, &patient.identifier, patient.name.first())))
@@ -165,11 +161,29 @@ impl Reading<'_> {
         }
     }
 
+    fn practitioner(&mut self, practitioner: &Practitioner, place: &str) -> Author {
+        let mut codes = practitioner.qualification.iter().filter_map(|qualification| qualification.code.as_ref());
+        let specialty = codes.find(|code| self.is_specialty(code));
+        Author {
+            person: Some(self.person(PersonKind::Professional, &practitioner.identifier, practitioner.name.first())),
+            specialty: specialty.and_then(|code| self.code(code, &format!("{place}.qualification"))),
+            ..Author::default()
+        }
+    }
+
+    /// The practitioner of a role is a Practitioner: a role again could lead in circles.
     fn author_in_role(&mut self, role: &PractitionerRole, place: &str, scope: Scope<'_>) -> Author {
-        let practitioner = role.practitioner.as_ref();
-        let mut author = practitioner
-            .and_then(|reference| self.author(reference, &format!("{place}.practitioner"), scope))
-            .unwrap_or_default();
+        let mut author = Author::default();
+        if let Some(reference) = &role.practitioner {
+            let place = format!("{place}.practitioner");
+            match reference.reference.text().and_then(|text| scope.find(text)) {
+                Some(Found { resource: Resource::Practitioner(practitioner), place, .. }) => {
+                    author = self.practitioner(practitioner, &place);
+                }
+                Some(_) => self.refuse(Rule::ReferenceUnresolved, place, "another resource", "a Practitioner"),
+                None => author = self.author_elsewhere(reference, &place).unwrap_or_default(),
+            }
+        }
         if author.person.is_none() && !role.identifier.is_empty() {
             author.person = Some(self.person(PersonKind::Professional, &role.identifier, None));
         }
@@ -267,7 +281,6 @@ impl Reading<'_> {
 /// RPPS, ADELI, FINESS, SIREN and SIRET are national identifiers without their type digit (A.2): one person under two
 /// systems must be one author, for access rules compare them.
 fn national(system: &str, value: &str) -> Option<author::Identifier> {
-    let all_digits = value.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let (oid, digit) = match (system, value.len()) {
         ("https://rpps.esante.gouv.fr", 11) => (PS_ID_NAT_OID, '8'),
         ("https://adeli.esante.gouv.fr", 9) => (PS_ID_NAT_OID, '0'),
@@ -276,7 +289,7 @@ fn national(system: &str, value: &str) -> Option<author::Identifier> {
         ("https://sirene.fr", 14) => (STRUCT_ID_NAT_OID, '3'),
         _ => return None,
     };
-    all_digits.then(|| author::Identifier::new(oid, &format!("{digit}{value}")))
+    Some(author::Identifier::new(oid, &format!("{digit}{value}")))
 }
 
 fn given(name: &HumanName) -> Option<String> {

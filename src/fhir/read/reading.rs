@@ -84,13 +84,11 @@ impl<'a> Reading<'a> {
 
     /// The first coding that has a code: XDS keeps one code per attribute.
     pub(super) fn code(&mut self, concept: &CodeableConcept, place: &str) -> Option<Code> {
-        match concept.coding.iter().position(|coding| coding.code.text().is_some()) {
-            Some(index) => self.coding(&concept.coding[index], &format!("{place}.coding[{index}]")),
-            None => {
-                self.refuse(Rule::MissingMetadata, format!("{place}.coding"), "no code", "a code with its system");
-                None
-            }
-        }
+        let Some(index) = concept.coding.iter().position(|coding| coding.code.text().is_some()) else {
+            self.refuse(Rule::MissingMetadata, format!("{place}.coding"), "no code", "a code with its system");
+            return None;
+        };
+        self.coding(&concept.coding[index], &format!("{place}.coding[{index}]"))
     }
 
     pub(super) fn coding(&mut self, coding: &Coding, place: &str) -> Option<Code> {

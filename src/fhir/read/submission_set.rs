@@ -4,6 +4,7 @@ use fhirkit::r4::{ExtensionValue, List};
 
 use super::parties::Subject;
 use super::reading::{Reading, Scope, Text as _, extension};
+use crate::domain::author::Author;
 use crate::domain::ids::UniqueId;
 use crate::domain::ins::Ins;
 use crate::domain::oid::Oid;
@@ -76,13 +77,12 @@ impl Reading<'_> {
         for (index, entry) in list.entry.iter().enumerate() {
             let reference = entry.item.as_ref().and_then(|item| item.reference.text());
             let found = reference.and_then(|text| scope.find(text)).and_then(|found| found.entry);
-            match found.filter(|entry| members.iter().any(|member| member.entry == *entry)) {
-                Some(entry) => named.push(entry),
-                None => {
-                    let place = format!("{place}.entry[{index}].item");
-                    let found = "a reference to no DocumentReference of the Bundle";
-                    self.refuse(Rule::ReferenceUnresolved, place, found, "the fullUrl of a DocumentReference");
-                }
+            if let Some(entry) = found.filter(|entry| members.iter().any(|member| member.entry == *entry)) {
+                named.push(entry);
+            } else {
+                let place = format!("{place}.entry[{index}].item");
+                let found = "a reference to no DocumentReference of the Bundle";
+                self.refuse(Rule::ReferenceUnresolved, place, found, "the fullUrl of a DocumentReference");
             }
         }
         for member in members.iter().filter(|member| !named.contains(&member.entry)) {
@@ -107,24 +107,17 @@ impl Reading<'_> {
             Subject::Elsewhere => {}
         }
         let same_words = |member: &&Member<'_>| member.subject.is_some() && member.subject == subject.reference.text();
-        match members.iter().find(same_words) {
+        if let Some(member) = members.iter().find(same_words) {
             // When the document's patient was refused, once is enough.
-            Some(member) => member.patient.cloned(),
-            None => {
-                let found = "a reference that leads to no INS inside the message";
-                let expected = "Patient?identifier=urn:oid:…|… with an INS, or the subject of the documents";
-                self.refuse(Rule::InsMissing, place, found, expected);
-                None
-            }
+            return member.patient.cloned();
         }
+        let found = "a reference that leads to no INS inside the message";
+        let expected = "Patient?identifier=urn:oid:…|… with an INS, or the subject of the documents";
+        self.refuse(Rule::InsMissing, place, found, expected);
+        None
     }
 
-    fn submission_author(
-        &mut self,
-        list: &List,
-        place: &str,
-        scope: Scope<'_>,
-    ) -> Option<crate::domain::author::Author> {
+    fn submission_author(&mut self, list: &List, place: &str, scope: Scope<'_>) -> Option<Author> {
         let source = list.source.as_ref()?;
         let place = format!("{place}.source");
         let mut author = self.author(source, &place, scope)?;

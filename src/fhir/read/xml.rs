@@ -18,7 +18,7 @@ use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
 use super::base64::LineBreaks;
-use super::cut::Cut;
+use super::cut::{Cut, VALUES_MAX};
 use super::intake::Intake;
 use crate::config::Limits;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
@@ -39,6 +39,7 @@ pub(super) fn cut(body: &[u8], limits: &Limits, spool: SpoolSettings) -> Result<
         written_bytes_max: limits.message_bytes_max,
         intake: Intake::new(limits, spool, LineBreaks::Bare),
         root: None,
+        elements: 0,
     };
     guard.read_all()?;
     let root = guard.root.unwrap_or_default();
@@ -85,6 +86,7 @@ struct Guard<'t> {
     written_bytes_max: usize,
     intake: Intake,
     root: Option<String>,
+    elements: usize,
 }
 
 struct Level {
@@ -134,6 +136,10 @@ impl<'t> Guard<'t> {
     }
 
     fn start(&mut self, reader: &NsReader<&'t [u8]>, start: &BytesStart<'_>, at: u64) -> Result<(), Failure> {
+        self.elements += 1;
+        if self.elements > VALUES_MAX {
+            return Err(self.refuse(at, Rule::BodyTooLarge, format!("more than {VALUES_MAX} elements")));
+        }
         if self.levels.len() + self.narrative_depth >= DEPTH_MAX {
             return Err(self.refuse(at, Rule::Nesting, "one level more"));
         }
