@@ -23,7 +23,9 @@ pub(super) struct Archive<R> {
 }
 
 impl<R: Read + Seek> Archive<R> {
-    /// Reads the directory. Errors: `PackageForm`, `BodyTooLarge`.
+    /// Reads the directory: some hundred bytes for each entry that the file really holds, then judged.
+    ///
+    /// Errors: `PackageForm`, `BodyTooLarge`.
     pub(super) fn open(source: R, limits: Limits) -> Result<Self, Refusal> {
         let zip = ZipArchive::new(source)
             .map_err(|_| Refusal::new(Rule::PackageForm, "zip", "no readable directory", "a whole zip file"))?;
