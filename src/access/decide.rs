@@ -128,14 +128,14 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
     }
     let own = |rule| (rule, Scope::OwnOnly, Masked::OwnOnly);
     let decided = match (A::ACTION, caller) {
-        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(_)) => Ok(own(RuleId::DepositNeedsNoAuthorisation)),
+        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(_) | Caller::Operator) => Ok(own(RuleId::DepositNeedsNoAuthorisation)),
         (Action::Consult, Caller::Direct(professional, purpose)) => consult(professional, purpose, dossier, now),
         (Action::Consult, Caller::Indirect(_)) => Ok(own(RuleId::OwnDocumentsOnly)),
         (Action::DeclareAuthorisation, Caller::Direct(professional, purpose)) => {
             declare_authorisation(professional, purpose, dossier, now).map(own)
         }
-        (Action::SetList, Caller::PatientPortal(_)) => Ok(own(RuleId::PatientsOwnAct)),
-        (Action::Consult, Caller::PatientPortal(_)) => Err(RuleId::ModeConsultsNothing),
+        (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
+        (Action::Consult, Caller::PatientPortal(_) | Caller::Operator) => Err(RuleId::ModeConsultsNothing),
         (Action::Deposit | Action::DeclareAuthorisation | Action::SetList, _) => Err(RuleId::ModeMayNot),
     };
     let (rule, scope, masked) = decided.map_err(|rule| Denial { rule })?;

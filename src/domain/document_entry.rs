@@ -63,4 +63,6 @@ pub struct DocumentEntry {
     pub fingerprint: Fingerprint,
     pub associations: Vec<Association>,
     pub registered: Timestamp,
+    /// Of the present metadata version.
+    pub updated: Timestamp,
 }

@@ -8,6 +8,7 @@ pub mod author;
 pub mod code;
 pub mod confidentiality;
 pub mod consent;
+pub mod criteria;
 pub mod document_entry;
 pub mod dossier;
 pub mod dtm;

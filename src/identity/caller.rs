@@ -6,7 +6,7 @@ use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::refusal::{Refusal, Rule};
 use crate::tls::client_certificate::{ClientCertificate, Organisation, Subject};
 
-/// Only [`Caller::identify`] makes one. A mode that its certificate cannot have does not exist as a value.
+/// [`Caller::identify`] makes one of a certificate; `Operator` is the local command line. A mode that its certificate cannot have does not exist as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// A professional with their own card: deposits and consults.
@@ -15,6 +15,8 @@ pub enum Caller {
     Indirect(Structure),
     /// The software through which patients set their own lists (Mon espace santé).
     PatientPortal(Structure),
+    /// The operator at the gateway's own command line: acts on a patient's written demand, migrates, reads nothing.
+    Operator,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +83,7 @@ impl Caller {
         match self {
             Self::Direct(professional, _) => CallerId::Professional(professional.id.clone()),
             Self::Indirect(structure) | Self::PatientPortal(structure) => CallerId::Structure(structure.id.clone()),
+            Self::Operator => CallerId::Operator,
         }
     }
 
@@ -89,13 +92,14 @@ impl Caller {
             Self::Direct(..) => "direct",
             Self::Indirect(_) => "indirect",
             Self::PatientPortal(_) => "patient_portal",
+            Self::Operator => "operator",
         }
     }
 
     pub fn purpose(&self) -> &Purpose {
         match self {
             Self::Direct(_, purpose) => purpose,
-            Self::Indirect(_) | Self::PatientPortal(_) => &Purpose::Normal,
+            Self::Indirect(_) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
         }
     }
 }
@@ -115,14 +119,16 @@ impl Purpose {
 pub enum CallerId {
     Professional(PsIdNat),
     Structure(StructIdNat),
+    Operator,
 }
 
 impl CallerId {
-    /// `ps` or `struct`: the word that the store keeps beside the number.
+    /// `ps`, `struct` or `operator`: the word that the store keeps beside the number.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Professional(_) => "ps",
             Self::Structure(_) => "struct",
+            Self::Operator => "operator",
         }
     }
 
@@ -130,6 +136,7 @@ impl CallerId {
         match self {
             Self::Professional(id) => id.as_str(),
             Self::Structure(id) => id.as_str(),
+            Self::Operator => "local",
         }
     }
 }

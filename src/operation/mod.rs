@@ -3,7 +3,8 @@
 //! Adapters hand in complete, typed requests and get `Journaled` outcomes: nothing leaves before its
 //! journal line is durable. Adapters never name `store`.
 
-pub mod criteria;
 pub mod draft;
 pub mod gateway;
 pub mod outcome;
+
+pub use crate::domain::criteria;

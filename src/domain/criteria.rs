@@ -3,9 +3,9 @@
 
 use jiff::Timestamp;
 
-use crate::domain::ids::LogicalId;
-use crate::domain::ins::Ins;
-use crate::domain::status::AvailabilityStatus;
+use super::ids::LogicalId;
+use super::ins::Ins;
+use super::status::AvailabilityStatus;
 
 /// Criteria of ITI-67; also what the stored queries of ITI-18 compile to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

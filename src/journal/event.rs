@@ -1,0 +1,153 @@
+//! One line of the journal. No optional field: what is not known is said so.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::document_entry::DocumentEntry;
+use crate::domain::ids::DossierId;
+use crate::identity::caller::{Caller, Purpose};
+
+/// What happened, as it is sealed. Field order is part of the format: the line is hashed as text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub at: Timestamp,
+    pub actor: Actor,
+    pub purpose: StatedPurpose,
+    pub action: Action,
+    pub dossier: Subject,
+    pub result: Outcome,
+    /// Every entry concerned: a disclosure lists all that it disclosed.
+    pub entries: Vec<EntryMention>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum Actor {
+    Professional { ps_id: String, family: String, given: String, profession: String },
+    Structure { struct_id: String, name: String },
+    PatientPortal { struct_id: String, name: String },
+    Operator,
+    /// A certificate that names nobody this gateway serves.
+    Unidentified { certificate_serial: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatedPurpose {
+    Normal,
+    BrisDeGlace { reason: String },
+    #[serde(rename = "centre_15")]
+    Centre15,
+    NotRead,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// TD2.1
+    Deposit,
+    /// TD3.1
+    Search,
+    /// Metadata of one document, by its id.
+    Read,
+    /// TD3.2
+    Retrieve,
+    /// TD0.2
+    Existence,
+    /// TD0.3, or the patient's own act.
+    SetConsent,
+    ListConsents,
+    OpenDossier,
+    CloseDossier,
+    ReopenDossier,
+    /// A request that was turned away before anybody knew what it was about.
+    Request,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Subject {
+    Dossier(String),
+    /// The request named nobody, or nobody who has a record here.
+    Unknown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// By the rule that allowed it.
+    Done { rule: String },
+    /// Sent a second time: same answer, nothing stored.
+    DoneBefore,
+    /// By the rule that denied it: known here, never told to the caller.
+    Denied { rule: String },
+    /// By the rules that the request broke.
+    Refused { rules: Vec<String> },
+    /// What was asked for is not there, or not there for this caller.
+    NotFound,
+}
+
+/// A document as it was called at the time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryMention {
+    pub document: String,
+    pub unique_id: String,
+    #[serde(rename = "type")]
+    pub type_code: String,
+    pub title: String,
+}
+
+impl Actor {
+    pub fn of(caller: &Caller) -> Self {
+        match caller {
+            Caller::Direct(professional, _) => Self::Professional {
+                ps_id: professional.id.to_string(),
+                family: professional.family.clone(),
+                given: professional.given.clone(),
+                profession: professional.profession.code.clone(),
+            },
+            Caller::Indirect(structure) => {
+                Self::Structure { struct_id: structure.id.to_string(), name: structure.name.clone() }
+            }
+            Caller::PatientPortal(structure) => {
+                Self::PatientPortal { struct_id: structure.id.to_string(), name: structure.name.clone() }
+            }
+            Caller::Operator => Self::Operator,
+        }
+    }
+}
+
+impl StatedPurpose {
+    pub fn of(caller: &Caller) -> Self {
+        match caller.purpose() {
+            Purpose::Normal => Self::Normal,
+            Purpose::BrisDeGlace { reason } => Self::BrisDeGlace { reason: reason.clone() },
+            Purpose::Centre15 => Self::Centre15,
+        }
+    }
+}
+
+impl Subject {
+    pub fn of(dossier: DossierId) -> Self {
+        Self::Dossier(dossier.to_string())
+    }
+
+    /// The key under which the store files the line; empty when unknown.
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Dossier(id) => id,
+            Self::Unknown => "",
+        }
+    }
+}
+
+impl EntryMention {
+    pub fn of(entry: &DocumentEntry) -> Self {
+        Self {
+            document: entry.logical_id.to_string(),
+            unique_id: entry.metadata.unique_id.to_string(),
+            type_code: entry.metadata.type_code.code.clone(),
+            title: entry.metadata.title.clone(),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Composes a statement of fixed pieces and numbered placeholders. Values never enter the text.
+
+use super::error::Error;
+use super::executor::{Param, Row, Tx};
+use crate::access::visibility::{Masked, Scope, Visibility};
+use crate::domain::confidentiality::VisibilityLabel;
+use crate::identity::caller::CallerId;
+
+pub(super) struct Composer {
+    text: String,
+    params: Vec<Param>,
+}
+
+impl Composer {
+    pub(super) fn new(start: &'static str) -> Self {
+        Self { text: start.to_owned(), params: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, piece: &'static str) {
+        self.text.push_str(piece);
+    }
+
+    /// Adds a placeholder for `param`.
+    pub(super) fn push_param(&mut self, param: Param) {
+        self.params.push(param);
+        self.text.push('$');
+        self.text.push_str(&self.params.len().to_string());
+    }
+
+    /// Adds placeholders separated by commas.
+    pub(super) fn push_list(&mut self, params: impl Iterator<Item = Param>) {
+        for (index, param) in params.enumerate() {
+            if index > 0 {
+                self.push(", ");
+            }
+            self.push_param(param);
+        }
+    }
+
+    /// Adds the condition that `alias` (a `document_entry`) is visible: the one place where
+    /// [`Visibility`] becomes SQL, shared by search, counts, single reads and associations.
+    pub(super) fn push_visibility(&mut self, alias: &'static str, visibility: &Visibility) {
+        self.push(" AND ");
+        self.push(alias);
+        self.push(".status <> 'deleted'");
+        if visibility.scope == Scope::OwnOnly {
+            self.push(" AND ");
+            self.push_own(alias, &visibility.holder);
+        }
+        if visibility.masked == Masked::OwnOnly {
+            self.push(" AND (NOT EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = ");
+            self.push(alias);
+            self.push(".entry_id AND l.label = ");
+            self.push_param(VisibilityLabel::MasquePs.code().into());
+            self.push(") OR ");
+            self.push_own(alias, &visibility.holder);
+            self.push(")");
+        }
+    }
+
+    /// The holder deposited the entry, or one of its authors bears the holder's national identifier.
+    fn push_own(&mut self, alias: &'static str, holder: &CallerId) {
+        self.push("((");
+        self.push(alias);
+        self.push(".depositor_kind = ");
+        self.push_param(holder.kind().into());
+        self.push(" AND ");
+        self.push(alias);
+        self.push(".depositor = ");
+        self.push_param(holder.number().into());
+        self.push(") OR EXISTS (SELECT 1 FROM document_entry_author o WHERE o.part = 'author' AND o.entry_id = ");
+        self.push(alias);
+        let column = match holder {
+            CallerId::Professional(_) => ".entry_id AND o.person_id = ",
+            CallerId::Structure(_) | CallerId::Operator => ".entry_id AND o.institution_id = ",
+        };
+        self.push(column);
+        self.push_param(holder.number().into());
+        self.push("))");
+    }
+
+    pub(super) async fn fetch_all(self, tx: &mut Tx<'_>) -> Result<Vec<Row>, Error> {
+        tx.fetch_composed(self.text, self.params).await
+    }
+}

@@ -1,0 +1,143 @@
+//! Opens the database, brings its schema up to date, and hands out transactions by name.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use metrics::histogram;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqlStr};
+
+use super::error::Error;
+use super::executor::Tx;
+use super::group_commit::GroupCommit;
+
+/// The embedded database: one writer that shares syncs, a pool of readers.
+#[derive(Clone)]
+pub struct Store {
+    writer: GroupCommit,
+    readers: SqlitePool,
+    file: PathBuf,
+    bytes_max: u64,
+    free_bytes_min: u64,
+}
+
+/// How much room deposits may use.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// Of the database file; 0 for no limit but the disk.
+    pub bytes_max: u64,
+    /// Left free on the disk for the journal, so that reads go on when deposits no longer fit.
+    pub free_bytes_min: u64,
+}
+
+impl Store {
+    /// Opens the SQLite file (made when absent) and migrates it. Refuses a schema newer than this program.
+    pub async fn open_sqlite(file: &Path, room: Room) -> Result<Self, Error> {
+        let options = sqlite_options(file);
+        let mut connection = options.connect().await.map_err(|error| Error::driver("open database", error))?;
+        migrator().run_direct(None, &mut connection, false).await?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(1)
+            .acquire_timeout(READER_WAIT)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(|error| Error::driver("open readers", error))?;
+        Ok(Self {
+            writer: GroupCommit::start(connection),
+            readers,
+            file: file.to_owned(),
+            bytes_max: room.bytes_max,
+            free_bytes_min: room.free_bytes_min,
+        })
+    }
+
+    /// Runs a named write; returns once it is on stable storage, together with whoever wrote meanwhile.
+    pub async fn write<T, F>(&self, name: &'static str, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        let start = Instant::now();
+        let outcome = self.writer.write(job).await;
+        histogram!("carnet_store_write_seconds", "operation" => name).record(start.elapsed());
+        outcome
+    }
+
+    /// Runs named reads in one snapshot.
+    pub async fn read<T, F>(&self, name: &'static str, job: F) -> Result<T, Error>
+    where
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send,
+    {
+        let start = Instant::now();
+        let mut connection = self.readers.acquire().await.map_err(acquire_error)?;
+        let mut snapshot = connection.begin().await.map_err(|error| Error::driver("begin read", error))?;
+        let outcome = job(&mut Tx::new(&mut snapshot)).await;
+        // A read has nothing to commit; ending it lets go of the snapshot.
+        let _ = snapshot.rollback().await;
+        histogram!("carnet_store_read_seconds", "operation" => name).record(start.elapsed());
+        outcome
+    }
+
+    /// Errors: `Full` when a deposit of `bytes` would eat the room that the journal keeps.
+    pub fn check_room(&self, bytes: u64) -> Result<(), Error> {
+        let used = std::fs::metadata(&self.file)?.len();
+        if self.bytes_max > 0 && used.saturating_add(bytes) > self.bytes_max {
+            return Err(Error::Full);
+        }
+        let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        // Bytes are written twice: to the write-ahead log, later to the file.
+        if free < self.free_bytes_min.saturating_add(bytes.saturating_mul(2)) { Err(Error::Full) } else { Ok(()) }
+    }
+}
+
+const READERS: u32 = 4;
+const READER_WAIT: Duration = Duration::from_secs(5);
+/// How long a statement waits for another process (an operator's command) to finish its write.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+fn sqlite_options(file: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_WAIT)
+        .pragma("wal_autocheckpoint", WAL_PAGES)
+        .pragma("journal_size_limit", WAL_LEFT_BYTES)
+        .pragma("cache_size", CACHE_KIB)
+        .disable_statement_logging()
+}
+
+const PAGE_BYTES: u32 = 8192;
+/// 32 MiB of log between two copies into the file.
+const WAL_PAGES: &str = "4096";
+const WAL_LEFT_BYTES: &str = "67108864";
+/// Negative: KiB. Small, for the page cache of the system does the work.
+const CACHE_KIB: &str = "-2048";
+
+fn migrator() -> Migrator {
+    const MIGRATIONS: [(i64, &str, &str); 3] = [
+        (1, "dossier", include_str!("migrations/sqlite/0001_dossier.sql")),
+        (2, "document", include_str!("migrations/sqlite/0002_document.sql")),
+        (3, "journal", include_str!("migrations/sqlite/0003_journal.sql")),
+    ];
+    let migrations = MIGRATIONS.map(|(version, name, text)| {
+        Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, SqlStr::from_static(text), false)
+    });
+    Migrator::with_migrations(migrations.into())
+}
+
+fn acquire_error(error: sqlx::Error) -> Error {
+    match error {
+        sqlx::Error::PoolTimedOut => Error::Busy,
+        other => Error::driver("acquire reader", other),
+    }
+}

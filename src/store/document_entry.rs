@@ -1,0 +1,573 @@
+//! Statements on document entries. Finding what a caller may see is `search`'s; here entries are written and read whole.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::composer::Composer;
+use super::content::DocumentId;
+use super::dossier::instant;
+use super::error::Error;
+use super::executor::{Param, Row, Tx};
+use crate::access::decide::{Act, Deposit, Permit};
+use crate::access::visibility::Visibility;
+use crate::domain::association::{Association, RelationKind};
+use crate::domain::author::{Author, AuthorPerson, Identifier, Institution, PersonKind};
+use crate::domain::code::Code;
+use crate::domain::confidentiality::{Confidentiality, ConfidentialityLevel, VisibilityLabel};
+use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
+use crate::domain::dtm::Dtm;
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ins::Ins;
+use crate::domain::patient::{SourcePatient, SourcePatientInfo};
+use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
+use crate::domain::status::AvailabilityStatus;
+use crate::identity::caller::CallerId;
+
+/// Who already bears a unique id: enough to tell "sent twice" from "taken", nothing that could leak more.
+#[derive(Debug, Clone)]
+pub struct Holder {
+    pub dossier: DossierId,
+    pub logical_id: LogicalId,
+    pub entry_uuid: EntryUuid,
+    pub version: u32,
+    pub submission_set: String,
+    pub depositor: (String, String),
+    pub registered: Timestamp,
+    pub sha256: Sha256Hash,
+}
+
+impl Holder {
+    pub fn was_deposited_by(&self, caller: &CallerId) -> bool {
+        self.depositor.0 == caller.kind() && self.depositor.1 == caller.number()
+    }
+}
+
+/// Writes an entry with its labels, authors, lists and associations.
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    entry: &DocumentEntry,
+    document: DocumentId,
+) -> Result<(), Error> {
+    let row = tx.fetch_optional(INSERT, entry_params(permit, entry, document)).await?;
+    let entry_id = row.ok_or_else(|| Error::inconsistent("document_entry", "no id returned"))?.integer(0)?;
+    for label in &entry.metadata.confidentiality.labels {
+        tx.execute(INSERT_LABEL, vec![entry_id.into(), label.code().into()]).await?;
+    }
+    insert_authors(tx, entry_id, &entry.metadata).await?;
+    insert_items(tx, entry_id, &entry.metadata).await?;
+    for association in &entry.associations {
+        let (source, target) = (entry.logical_id.to_string(), association.target.to_string());
+        tx.execute(INSERT_ASSOCIATION, vec![source.into(), association.kind.code().into(), target.into()]).await?;
+    }
+    Ok(())
+}
+
+/// Who bears `unique_id` already, in whichever record.
+pub async fn find_holder(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<Option<Holder>, Error> {
+    tx.fetch_optional(FIND_HOLDER, vec![unique_id.to_urn().into()]).await?.as_ref().map(read_holder).transpose()
+}
+
+/// The record that holds the entry `id`: what a decision needs before anything of the entry is read.
+pub async fn find_dossier(tx: &mut Tx<'_>, id: LogicalId) -> Result<Option<DossierId>, Error> {
+    let row = tx.fetch_optional(FIND_DOSSIER, vec![id.to_string().into()]).await?;
+    row.map(|row| parse(&row.text(0)?)).transpose()
+}
+
+/// The record of the entry whose uniqueId or entryUUID is `urn`.
+pub async fn find_dossier_by_identifier(tx: &mut Tx<'_>, urn: &str) -> Result<Option<DossierId>, Error> {
+    let entry_uuid = urn.strip_prefix("urn:uuid:").unwrap_or_default();
+    let row = tx.fetch_optional(FIND_DOSSIER_BY_IDENTIFIER, vec![urn.into(), entry_uuid.into()]).await?;
+    row.map(|row| parse(&row.text(0)?)).transpose()
+}
+
+/// Turns an Approved entry into Deprecated, in the commit that stores what replaces it.
+pub async fn deprecate(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    id: LogicalId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let params = vec![id.to_string().into(), permit.dossier().to_string().into(), now.into()];
+    Ok(tx.execute(DEPRECATE, params).await? == 1)
+}
+
+/// Adds or removes one label: a new metadata version with a new entryUUID (D.5).
+/// Tells whether the entry exists in that record; setting what is already set changes nothing.
+pub async fn set_label<A: Act>(
+    tx: &mut Tx<'_>,
+    permit: &Permit<A>,
+    id: LogicalId,
+    label: VisibilityLabel,
+    present: bool,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let of_entry = vec![id.to_string().into(), permit.dossier().to_string().into()];
+    let Some(row) = tx.fetch_optional(FIND_ENTRY_ID, of_entry).await? else {
+        return Ok(false);
+    };
+    let entry_id = row.integer(0)?;
+    let change = if present { INSERT_LABEL_ONCE } else { DELETE_LABEL };
+    if tx.execute(change, vec![entry_id.into(), label.code().into()]).await? == 1 {
+        tx.execute(NEXT_VERSION, vec![entry_id.into(), EntryUuid::new().to_string().into(), now.into()]).await?;
+    }
+    Ok(true)
+}
+
+/// Reads whole entries from rows that start with [`COLUMNS`], in their order.
+///
+/// An association to an entry that `visibility` hides is not there: its target's id would tell of it.
+pub(super) async fn read_entries(
+    tx: &mut Tx<'_>,
+    rows: &[Row],
+    visibility: &Visibility,
+) -> Result<Vec<(DocumentEntry, DocumentId)>, Error> {
+    let ids = rows.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut parts = Parts::load(tx, &ids, visibility).await?;
+    rows.iter().zip(ids).map(|(row, id)| read_entry(row, parts.take(id))).collect()
+}
+
+/// What hangs below an entry, by entry id.
+#[derive(Default)]
+struct Parts {
+    labels: HashMap<i64, Vec<VisibilityLabel>>,
+    authors: HashMap<i64, Vec<(i64, String, Author)>>,
+    items: HashMap<i64, Vec<Item>>,
+    associations: HashMap<i64, Vec<Association>>,
+}
+
+struct Item {
+    kind: String,
+    owner: i64,
+    name: String,
+    value: String,
+    extra: Option<String>,
+}
+
+impl Parts {
+    async fn load(tx: &mut Tx<'_>, ids: &[i64], visibility: &Visibility) -> Result<Self, Error> {
+        let mut parts = Self::default();
+        for row in list_below(tx, LIST_LABELS, ids).await? {
+            let label = VisibilityLabel::from_code(&row.text(1)?);
+            let label = label.ok_or_else(|| Error::inconsistent("document_entry_label", "label"))?;
+            parts.labels.entry(row.integer(0)?).or_default().push(label);
+        }
+        for row in list_below(tx, LIST_AUTHORS, ids).await? {
+            let author = (row.integer(1)?, row.text(2)?, read_author(&row)?);
+            parts.authors.entry(row.integer(0)?).or_default().push(author);
+        }
+        for row in list_below(tx, LIST_ITEMS, ids).await? {
+            let item = Item {
+                kind: row.text(1)?,
+                owner: row.integer(2)?,
+                name: row.text(3)?,
+                value: row.text(4)?,
+                extra: row.text_or_null(5)?,
+            };
+            parts.items.entry(row.integer(0)?).or_default().push(item);
+        }
+        for row in list_associations(tx, ids, visibility).await? {
+            let kind = RelationKind::from_code(&row.text(1)?);
+            let kind = kind.ok_or_else(|| Error::inconsistent("association", "kind"))?;
+            let association = Association { kind, target: parse(&row.text(2)?)? };
+            parts.associations.entry(row.integer(0)?).or_default().push(association);
+        }
+        Ok(parts)
+    }
+
+    fn take(&mut self, id: i64) -> Self {
+        let mut one = Self::default();
+        one.labels.extend(self.labels.remove_entry(&id));
+        one.authors.extend(self.authors.remove_entry(&id));
+        one.items.extend(self.items.remove_entry(&id));
+        one.associations.extend(self.associations.remove_entry(&id));
+        one
+    }
+
+    fn items_of(&self, kind: &'static str) -> impl Iterator<Item = &Item> {
+        self.items.values().flatten().filter(move |item| item.kind == kind)
+    }
+
+    fn authors_as(&self, part: &str) -> Vec<Author> {
+        let with_roles = |(position, _, author): &(i64, String, Author)| {
+            let roles = self.items_of("role").filter(|item| item.owner == *position).map(|item| item.value.clone());
+            Author { roles: roles.collect(), ..author.clone() }
+        };
+        self.authors.values().flatten().filter(|(_, of, _)| of == part).map(with_roles).collect()
+    }
+}
+
+async fn list_below(tx: &mut Tx<'_>, statement: &'static str, ids: &[i64]) -> Result<Vec<Row>, Error> {
+    let (before, after) = statement.split_once("$ids").unwrap_or((statement, ""));
+    let mut composer = Composer::new(before);
+    composer.push_list(ids.iter().map(|id| Param::Integer(*id)));
+    composer.push(after);
+    composer.fetch_all(tx).await
+}
+
+async fn list_associations(tx: &mut Tx<'_>, ids: &[i64], visibility: &Visibility) -> Result<Vec<Row>, Error> {
+    let mut composer = Composer::new(LIST_ASSOCIATIONS);
+    composer.push(" AND s.entry_id IN (");
+    composer.push_list(ids.iter().map(|id| Param::Integer(*id)));
+    composer.push(")");
+    composer.push_visibility("t", visibility);
+    composer.push(" ORDER BY s.entry_id, a.kind, a.target_logical_id");
+    composer.fetch_all(tx).await
+}
+
+fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, document: DocumentId) -> Vec<Param> {
+    let metadata = &entry.metadata;
+    let mut params: Vec<Param> = vec![
+        permit.dossier().to_string().into(),
+        entry.submission_set.to_string().into(),
+        document.0.into(),
+        entry.logical_id.to_string().into(),
+        metadata.unique_id.to_urn().into(),
+        metadata.patient_id.authority().oid().into(),
+        metadata.patient_id.matricule().into(),
+        permit.holder().kind().into(),
+        permit.holder().number().into(),
+        entry.registered.into(),
+    ];
+    let codes = [
+        &metadata.class_code,
+        &metadata.type_code,
+        &metadata.format_code,
+        &metadata.healthcare_facility_type_code,
+        &metadata.practice_setting_code,
+    ];
+    for code in codes {
+        params.extend([code.system.clone().into(), code.code.clone().into(), code.display.clone().into()]);
+    }
+    params.extend([
+        metadata.title.clone().into(),
+        metadata.comments.clone().into(),
+        metadata.language_code.clone().into(),
+        metadata.mime_type.clone().into(),
+    ]);
+    for time in [Some(metadata.creation_time), Some(metadata.service_start_time), metadata.service_stop_time] {
+        params.extend([time.map(Dtm::to_hl7).into(), time.map(Dtm::from).into(), time.map(Dtm::to).into()]);
+    }
+    let source = &metadata.source_patient;
+    params.extend([
+        source.id.as_ref().map(|id| id.system.clone()).into(),
+        source.id.as_ref().map(|id| id.value.clone()).into(),
+        source.info.birth_family.clone().into(),
+        source.info.usual_family.clone().into(),
+        source.info.given.clone().into(),
+        source.info.birth_date.map(Dtm::to_hl7).into(),
+        source.info.sex.clone().into(),
+        metadata.confidentiality.level.code().into(),
+        entry.entry_uuid.to_string().into(),
+        entry.version.into(),
+        entry.registered.into(),
+        entry.availability_status.word().into(),
+    ]);
+    params
+}
+
+async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
+    let custodian = metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
+    let authors = metadata.authors.iter().map(|author| ("author", author));
+    let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
+    let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
+    let mut roles = 0_usize;
+    for (position, (part, author)) in all.enumerate() {
+        let person = author.person.as_ref();
+        let person_id = person.and_then(|person| person.id.as_ref());
+        let institution = author.institution.as_ref();
+        let institution_id = institution.and_then(|institution| institution.id.as_ref());
+        let specialty = author.specialty.as_ref();
+        let params = vec![
+            entry_id.into(),
+            position.into(),
+            part.into(),
+            person.map(|person| kind_word(person.kind)).into(),
+            person_id.map(|id| id.system.clone()).into(),
+            person_id.map(|id| id.value.clone()).into(),
+            person.and_then(|person| person.family.clone()).into(),
+            person.and_then(|person| person.given.clone()).into(),
+            institution_id.map(|id| id.system.clone()).into(),
+            institution_id.map(|id| id.value.clone()).into(),
+            institution.map(|institution| institution.name.clone().unwrap_or_default()).into(),
+            specialty.map(|code| code.system.clone()).into(),
+            specialty.map(|code| code.code.clone()).into(),
+            specialty.and_then(|code| code.display.clone()).into(),
+        ];
+        tx.execute(INSERT_AUTHOR, params).await?;
+        for role in &author.roles {
+            insert_item(tx, [entry_id.into(), "role".into(), roles.into(), position.into()], "", role, None).await?;
+            roles += 1;
+        }
+    }
+    Ok(())
+}
+
+async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
+    let key = |kind: &str, position: usize| [entry_id.into(), kind.into(), position.into(), Param::Integer(0)];
+    for (position, code) in metadata.event_codes.iter().enumerate() {
+        insert_item(tx, key("event", position), &code.system, &code.code, code.display.as_deref()).await?;
+    }
+    for (position, reference) in metadata.reference_ids.iter().enumerate() {
+        let Identifier { system, value } = &reference.identifier;
+        insert_item(tx, key("reference", position), &reference.kind, value, Some(system)).await?;
+    }
+    let slots = metadata.other_slots.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    for (position, (name, value)) in slots.enumerate() {
+        insert_item(tx, key("slot", position), name, value, None).await?;
+    }
+    Ok(())
+}
+
+async fn insert_item(
+    tx: &mut Tx<'_>,
+    key: [Param; 4],
+    name: &str,
+    value: &str,
+    extra: Option<&str>,
+) -> Result<(), Error> {
+    let mut params = Vec::from(key);
+    params.extend([name.into(), value.into(), extra.into()]);
+    tx.execute(INSERT_ITEM, params).await.map(drop)
+}
+
+/// Column positions follow [`COLUMNS`].
+fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, DocumentId), Error> {
+    let code = |at: usize| -> Result<Code, Error> {
+        Ok(Code { system: row.text(at)?, code: row.text(at + 1)?, display: row.text_or_null(at + 2)? })
+    };
+    let dtm = |at: usize| row.text(at).and_then(|text| read_dtm(&text));
+    let patient_id = Ins::parse(&row.text(6)?, &row.text(5)?);
+    let level = ConfidentialityLevel::from_code(&row.text(37)?);
+    let metadata = DocumentMetadata {
+        unique_id: row.text(4)?.parse().map_err(|error| Error::inconsistent(TABLE, error))?,
+        patient_id: patient_id.map_err(|error| Error::inconsistent(TABLE, error))?,
+        source_patient: read_source_patient(row)?,
+        authors: parts.authors_as("author"),
+        legal_authenticator: parts.authors_as("legal_authenticator").pop(),
+        custodian: parts.authors_as("custodian").pop().and_then(|author| author.institution),
+        class_code: code(8)?,
+        type_code: code(11)?,
+        format_code: code(14)?,
+        healthcare_facility_type_code: code(17)?,
+        practice_setting_code: code(20)?,
+        confidentiality: Confidentiality {
+            level: level.ok_or_else(|| Error::inconsistent(TABLE, "confidentiality"))?,
+            labels: parts.labels.values().flatten().copied().collect(),
+        },
+        event_codes: parts.items_of("event").map(item_code).collect(),
+        title: row.text(23)?,
+        comments: row.text_or_null(24)?,
+        language_code: row.text(25)?,
+        mime_type: row.text(26)?,
+        creation_time: dtm(27)?,
+        service_start_time: dtm(28)?,
+        service_stop_time: row.text_or_null(29)?.map(|text| read_dtm(&text)).transpose()?,
+        reference_ids: parts.items_of("reference").map(item_reference).collect(),
+        other_slots: gather_slots(parts.items_of("slot")),
+    };
+    let status = AvailabilityStatus::from_word(&row.text(40)?);
+    let entry = DocumentEntry {
+        entry_uuid: parse(&row.text(38)?)?,
+        logical_id: parse(&row.text(3)?)?,
+        version: u32::try_from(row.integer(39)?).map_err(|error| Error::inconsistent(TABLE, error))?,
+        submission_set: parse(&row.text(1)?)?,
+        availability_status: status.ok_or_else(|| Error::inconsistent(TABLE, "status"))?,
+        metadata,
+        fingerprint: read_fingerprint(row, 42)?,
+        associations: parts.associations.into_values().flatten().collect(),
+        registered: instant(TABLE, row.integer(7)?)?,
+        updated: instant(TABLE, row.integer(41)?)?,
+    };
+    Ok((entry, DocumentId(row.integer(2)?)))
+}
+
+fn read_source_patient(row: &Row) -> Result<SourcePatient, Error> {
+    let id = match (row.text_or_null(30)?, row.text_or_null(31)?) {
+        (Some(system), Some(value)) => Some(Identifier { system, value }),
+        _ => None,
+    };
+    let info = SourcePatientInfo {
+        birth_family: row.text_or_null(32)?,
+        usual_family: row.text_or_null(33)?,
+        given: row.text_or_null(34)?,
+        birth_date: row.text_or_null(35)?.map(|text| read_dtm(&text)).transpose()?,
+        sex: row.text_or_null(36)?,
+    };
+    Ok(SourcePatient { id, info })
+}
+
+fn read_author(row: &Row) -> Result<Author, Error> {
+    let identifier = |at: usize| -> Result<Option<Identifier>, Error> {
+        let (system, value) = (row.text_or_null(at)?, row.text_or_null(at + 1)?);
+        Ok(system.zip(value).map(|(system, value)| Identifier { system, value }))
+    };
+    let person = match row.text_or_null(3)? {
+        Some(word) => Some(AuthorPerson {
+            id: identifier(4)?,
+            kind: kind_from_word(&word)?,
+            family: row.text_or_null(6)?,
+            given: row.text_or_null(7)?,
+        }),
+        None => None,
+    };
+    let institution = match row.text_or_null(10)? {
+        Some(name) => Some(Institution { id: identifier(8)?, name: Some(name).filter(|name| !name.is_empty()) }),
+        None => None,
+    };
+    let specialty = match (row.text_or_null(11)?, row.text_or_null(12)?) {
+        (Some(system), Some(code)) => Some(Code { system, code, display: row.text_or_null(13)? }),
+        _ => None,
+    };
+    Ok(Author { person, institution, roles: Vec::new(), specialty })
+}
+
+fn read_holder(row: &Row) -> Result<Holder, Error> {
+    Ok(Holder {
+        dossier: parse(&row.text(0)?)?,
+        logical_id: parse(&row.text(1)?)?,
+        entry_uuid: parse(&row.text(2)?)?,
+        version: u32::try_from(row.integer(3)?).map_err(|error| Error::inconsistent(TABLE, error))?,
+        submission_set: row.text(4)?,
+        depositor: (row.text(5)?, row.text(6)?),
+        registered: instant(TABLE, row.integer(7)?)?,
+        sha256: Sha256Hash(fixed(row.bytes(8)?)?),
+    })
+}
+
+fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
+    let size_bytes = u64::try_from(row.integer(at + 2)?).map_err(|error| Error::inconsistent("document", error))?;
+    Ok(Fingerprint { sha1: Sha1Hash(fixed(row.bytes(at)?)?), sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?), size_bytes })
+}
+
+fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {
+    bytes.try_into().map_err(|_| Error::inconsistent("document", "hash length"))
+}
+
+fn item_code(item: &Item) -> Code {
+    Code { system: item.name.clone(), code: item.value.clone(), display: item.extra.clone() }
+}
+
+fn item_reference(item: &Item) -> ReferenceId {
+    let identifier = Identifier { system: item.extra.clone().unwrap_or_default(), value: item.value.clone() };
+    ReferenceId { identifier, kind: item.name.clone() }
+}
+
+fn gather_slots<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<(String, Vec<String>)> {
+    let mut slots: Vec<(String, Vec<String>)> = Vec::new();
+    for item in items {
+        match slots.last_mut() {
+            Some((name, values)) if *name == item.name => values.push(item.value.clone()),
+            _ => slots.push((item.name.clone(), vec![item.value.clone()])),
+        }
+    }
+    slots
+}
+
+fn kind_word(kind: PersonKind) -> &'static str {
+    match kind {
+        PersonKind::Professional => "professional",
+        PersonKind::Patient => "patient",
+        PersonKind::Device => "device",
+    }
+}
+
+fn kind_from_word(word: &str) -> Result<PersonKind, Error> {
+    [PersonKind::Professional, PersonKind::Patient, PersonKind::Device]
+        .into_iter()
+        .find(|kind| kind_word(*kind) == word)
+        .ok_or_else(|| Error::inconsistent("document_entry_author", "person_kind"))
+}
+
+fn read_dtm(text: &str) -> Result<Dtm, Error> {
+    Dtm::from_hl7(text).map_err(|error| Error::inconsistent(TABLE, error))
+}
+
+fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|error: T::Err| Error::inconsistent(TABLE, error))
+}
+
+const TABLE: &str = "document_entry";
+
+/// What [`read_entries`] expects, over `document_entry e JOIN document d`.
+pub(super) const COLUMNS: &str = "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
+  e.ins_matricule, e.registered_us, e.class_system, e.class_code, e.class_display, e.type_system, e.type_code,
+  e.type_display, e.format_system, e.format_code, e.format_display, e.facility_system, e.facility_code,
+  e.facility_display, e.setting_system, e.setting_code, e.setting_display, e.title, e.comments, e.language_code,
+  e.mime_type, e.creation_text, e.start_text, e.stop_text, e.source_id_system, e.source_id_value, e.birth_family,
+  e.usual_family, e.given, e.birth_text, e.sex, e.confidentiality, e.entry_uuid, e.version, e.status, e.updated_us,
+  d.sha1, d.sha256, d.size_bytes";
+
+const INSERT: &str = "-- store::document_entry::insert
+INSERT INTO document_entry (dossier_id, submission_set_uuid, document_id, logical_id, unique_id, ins_authority,
+  ins_matricule, depositor_kind, depositor, registered_us, class_system, class_code, class_display, type_system,
+  type_code, type_display, format_system, format_code, format_display, facility_system, facility_code,
+  facility_display, setting_system, setting_code, setting_display, title, comments, language_code, mime_type,
+  creation_text, creation_from_us, creation_to_us, start_text, start_from_us, start_to_us, stop_text, stop_from_us,
+  stop_to_us, source_id_system, source_id_value, birth_family, usual_family, given, birth_text, sex, confidentiality,
+  entry_uuid, version, updated_us, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+  $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47,
+  $48, $49, $50) RETURNING entry_id";
+
+const INSERT_LABEL: &str = "-- store::document_entry::insert_label
+INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2)";
+
+const INSERT_LABEL_ONCE: &str = "-- store::document_entry::insert_label_once
+INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+const DELETE_LABEL: &str = "-- store::document_entry::delete_label
+DELETE FROM document_entry_label WHERE entry_id = $1 AND label = $2";
+
+const NEXT_VERSION: &str = "-- store::document_entry::next_version
+UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $3 WHERE entry_id = $1";
+
+const INSERT_AUTHOR: &str = "-- store::document_entry::insert_author
+INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
+  institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+
+const INSERT_ITEM: &str = "-- store::document_entry::insert_item
+INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, extra) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+
+const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
+INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";
+
+const FIND_HOLDER: &str = "-- store::document_entry::find_holder
+SELECT e.dossier_id, e.logical_id, e.entry_uuid, e.version, e.submission_set_uuid, e.depositor_kind, e.depositor,
+  e.registered_us, d.sha256
+FROM document_entry e JOIN document d ON d.document_id = e.document_id WHERE e.unique_id = $1";
+
+const FIND_DOSSIER: &str = "-- store::document_entry::find_dossier
+SELECT dossier_id FROM document_entry WHERE logical_id = $1";
+
+const FIND_DOSSIER_BY_IDENTIFIER: &str = "-- store::document_entry::find_dossier_by_identifier
+SELECT dossier_id FROM document_entry WHERE unique_id = $1 UNION SELECT dossier_id FROM document_entry WHERE entry_uuid = $2";
+
+const FIND_ENTRY_ID: &str = "-- store::document_entry::find_entry_id
+SELECT entry_id FROM document_entry WHERE logical_id = $1 AND dossier_id = $2";
+
+const DEPRECATE: &str = "-- store::document_entry::deprecate
+UPDATE document_entry SET status = 'deprecated', updated_us = $3
+WHERE logical_id = $1 AND dossier_id = $2 AND status = 'approved'";
+
+const LIST_LABELS: &str = "-- store::document_entry::list_labels
+SELECT entry_id, label FROM document_entry_label WHERE entry_id IN ($ids)";
+
+const LIST_AUTHORS: &str = "-- store::document_entry::list_authors
+SELECT entry_id, position, part, person_kind, person_system, person_id, family, given, institution_system,
+  institution_id, institution_name, specialty_system, specialty_code, specialty_display
+FROM document_entry_author WHERE entry_id IN ($ids) ORDER BY entry_id, position";
+
+const LIST_ITEMS: &str = "-- store::document_entry::list_items
+SELECT entry_id, kind, owner, name, value, extra FROM document_entry_item WHERE entry_id IN ($ids)
+ORDER BY entry_id, kind, position";
+
+const LIST_ASSOCIATIONS: &str = "-- store::document_entry::list_associations
+SELECT s.entry_id, a.kind, a.target_logical_id FROM association a
+JOIN document_entry s ON s.logical_id = a.source_logical_id
+JOIN document_entry t ON t.logical_id = a.target_logical_id WHERE 1 = 1";

@@ -1,0 +1,67 @@
+//! Statements on the journal. Append-only: the schema refuses anything else.
+
+use jiff::Timestamp;
+
+use super::dossier::instant;
+use super::error::Error;
+use super::executor::{Row, Tx};
+
+/// One line as it is kept; what it says is `journal::event`'s business.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalRow {
+    pub position: i64,
+    pub at: Timestamp,
+    /// Empty when the line concerns no record.
+    pub dossier_id: String,
+    pub line: String,
+    pub seal: Vec<u8>,
+}
+
+/// The last line, whose seal the next one continues.
+pub async fn find_last(tx: &mut Tx<'_>) -> Result<Option<JournalRow>, Error> {
+    tx.fetch_optional(FIND_LAST, Vec::new()).await?.as_ref().map(read).transpose()
+}
+
+pub async fn append(tx: &mut Tx<'_>, row: JournalRow) -> Result<(), Error> {
+    let params = vec![row.position.into(), row.at.into(), row.dossier_id.into(), row.line.into(), row.seal.into()];
+    tx.execute(APPEND, params).await.map(drop)
+}
+
+/// Up to `count` lines after `position`, oldest first.
+pub async fn list_after(tx: &mut Tx<'_>, position: i64, count: u32) -> Result<Vec<JournalRow>, Error> {
+    tx.fetch_all(LIST_AFTER, vec![position.into(), count.into()]).await?.iter().map(read).collect()
+}
+
+/// Up to `count` lines of one record after `position`, oldest first.
+pub async fn list_of_dossier(
+    tx: &mut Tx<'_>,
+    dossier_id: &str,
+    position: i64,
+    count: u32,
+) -> Result<Vec<JournalRow>, Error> {
+    let params = vec![dossier_id.into(), position.into(), count.into()];
+    tx.fetch_all(LIST_OF_DOSSIER, params).await?.iter().map(read).collect()
+}
+
+fn read(row: &Row) -> Result<JournalRow, Error> {
+    Ok(JournalRow {
+        position: row.integer(0)?,
+        at: instant("journal", row.integer(1)?)?,
+        dossier_id: row.text(2)?,
+        line: row.text(3)?,
+        seal: row.bytes(4)?,
+    })
+}
+
+const FIND_LAST: &str = "-- store::journal::find_last
+SELECT position, at_us, dossier_id, line, seal FROM journal ORDER BY position DESC LIMIT 1";
+
+const APPEND: &str = "-- store::journal::append
+INSERT INTO journal (position, at_us, dossier_id, line, seal) VALUES ($1, $2, $3, $4, $5)";
+
+const LIST_AFTER: &str = "-- store::journal::list_after
+SELECT position, at_us, dossier_id, line, seal FROM journal WHERE position > $1 ORDER BY position LIMIT $2";
+
+const LIST_OF_DOSSIER: &str = "-- store::journal::list_of_dossier
+SELECT position, at_us, dossier_id, line, seal FROM journal
+WHERE dossier_id = $1 AND position > $2 ORDER BY position LIMIT $3";

@@ -1,0 +1,31 @@
+-- One row per patient's record (dossier). The INS numbers of the patient are aliases of it.
+CREATE TABLE dossier (
+    dossier_id TEXT    NOT NULL PRIMARY KEY,  -- UUID, internal key
+    opened_us  INTEGER NOT NULL,              -- instant, microseconds UTC
+    state      TEXT    NOT NULL,              -- open_not_activated | activated | closed
+    closed_us  INTEGER                        -- instant of closing; NULL while open
+) STRICT;
+
+-- Every INS that ever named a patient.
+CREATE TABLE dossier_ins (
+    authority  TEXT    NOT NULL,              -- OID of the assigning authority
+    matricule  TEXT    NOT NULL,              -- 15 characters, key checked
+    dossier_id TEXT    NOT NULL REFERENCES dossier (dossier_id),
+    position   INTEGER NOT NULL,              -- 0 is the current one
+    PRIMARY KEY (authority, matricule)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dossier_ins_by_dossier ON dossier_ins (dossier_id, position);
+
+-- The patient's list: authorisations, blocks, médecin traitant, oppositions.
+CREATE TABLE consent (
+    consent_id       TEXT    NOT NULL PRIMARY KEY, -- UUID, id of the FHIR Consent
+    dossier_id       TEXT    NOT NULL REFERENCES dossier (dossier_id),
+    kind             TEXT    NOT NULL,        -- authorisation | block | medecin_traitant | opposition_*
+    grantee_kind     TEXT    NOT NULL,        -- ps | struct | none
+    grantee          TEXT    NOT NULL,        -- PS_IdNat or Struct_IdNat; empty for oppositions
+    declared_by_kind TEXT    NOT NULL,        -- patient | ps
+    declared_by      TEXT    NOT NULL,        -- PS_IdNat; empty for the patient
+    since_us         INTEGER NOT NULL,        -- in force from
+    until_us         INTEGER                  -- in force until (exclusive); NULL without end
+) STRICT;
+CREATE INDEX consent_by_dossier ON consent (dossier_id);
