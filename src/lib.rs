@@ -4,6 +4,7 @@ pub mod access;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod fhir;
 pub mod identity;
 pub mod journal;
 pub mod operation;

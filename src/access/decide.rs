@@ -128,7 +128,9 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
     }
     let own = |rule| (rule, Scope::OwnOnly, Masked::OwnOnly);
     let decided = match (A::ACTION, caller) {
-        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(_) | Caller::Operator) => Ok(own(RuleId::DepositNeedsNoAuthorisation)),
+        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(_) | Caller::Operator) => {
+            Ok(own(RuleId::DepositNeedsNoAuthorisation))
+        }
         (Action::Consult, Caller::Direct(professional, purpose)) => consult(professional, purpose, dossier, now),
         (Action::Consult, Caller::Indirect(_)) => Ok(own(RuleId::OwnDocumentsOnly)),
         (Action::DeclareAuthorisation, Caller::Direct(professional, purpose)) => {

@@ -29,7 +29,7 @@ pub enum Content {
 #[derive(Debug)]
 pub struct Declined {
     pub failure: Failure,
-    pub headers: HeaderMap,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 pub type Handled = Result<Answer, Declined>;
@@ -68,9 +68,7 @@ impl Answer {
 
 impl Declined {
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
-        }
+        self.headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
         self
     }
 
@@ -82,7 +80,7 @@ impl Declined {
 
 impl<T: Into<Failure>> From<T> for Declined {
     fn from(failure: T) -> Self {
-        Self { failure: failure.into(), headers: HeaderMap::new() }
+        Self { failure: failure.into(), headers: Vec::new() }
     }
 }
 

@@ -94,13 +94,11 @@ impl http_body::Body for Guarded {
         this.alarm.as_mut().reset(tokio::time::Instant::now() + this.idle);
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
-            match this.remaining.checked_sub(length) {
-                Some(remaining) => this.remaining = remaining,
-                None => {
-                    let error = BodyError::TooLarge { bytes_max: this.bytes_max };
-                    return Poll::Ready(Some(Err(axum::Error::new(error))));
-                }
-            }
+            let Some(remaining) = this.remaining.checked_sub(length) else {
+                let error = BodyError::TooLarge { bytes_max: this.bytes_max };
+                return Poll::Ready(Some(Err(axum::Error::new(error))));
+            };
+            this.remaining = remaining;
         }
         Poll::Ready(frame)
     }

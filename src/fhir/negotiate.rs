@@ -199,7 +199,10 @@ mod tests {
         assert_eq!(answer_format(&accept("application/json;q=0.5, text/xml;q=0.8"), None), Ok(Format::Xml));
         assert_eq!(answer_format(&accept("application/fhir+xml, application/fhir+json"), None), Ok(Format::Xml));
         assert_eq!(answer_format(&accept("application/fhir+xml;q=0, */*;q=0.2"), None), Ok(Format::Json));
-        assert_eq!(answer_format(&accept("application/fhir+json;fhirVersion=4.0;q=0.25,xml;q=0.3"), None), Ok(Format::Xml));
+        assert_eq!(
+            answer_format(&accept("application/fhir+json;fhirVersion=4.0;q=0.25,xml;q=0.3"), None),
+            Ok(Format::Xml)
+        );
     }
 
     #[test]

@@ -46,8 +46,14 @@ pub fn of_failure(failure: &Failure, id: Uuid) -> OperationOutcome<'_> {
 /// The resource that says all went well, for `Prefer: return=OperationOutcome`.
 pub fn of_success(text: &'static str, id: Uuid) -> OperationOutcome<'static> {
     let details = CodeableConcept { coding: Vec::new(), text: Some(Cow::Borrowed(text)) };
-    let issue =
-        Issue { severity: "information", code: "informational", details, diagnostics: None, location: None, expression: None };
+    let issue = Issue {
+        severity: "information",
+        code: "informational",
+        details,
+        diagnostics: None,
+        location: None,
+        expression: None,
+    };
     OperationOutcome { id: id.to_string(), issue: vec![issue] }
 }
 
@@ -171,11 +177,9 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::PackageForm => "structure",
         Rule::BodyIncomplete => "incomplete",
         Rule::Nesting | Rule::CdaLimit | Rule::BodyTooLarge => "too-long",
-        Rule::UnknownParameter
-        | Rule::MediaType
-        | Rule::NotAcceptable
-        | Rule::Method
-        | Rule::RouteUnknown => "not-supported",
+        Rule::UnknownParameter | Rule::MediaType | Rule::NotAcceptable | Rule::Method | Rule::RouteUnknown => {
+            "not-supported"
+        }
         Rule::ParameterMissing | Rule::MissingMetadata | Rule::InsMissing => "required",
         Rule::ParameterValue
         | Rule::HeaderValue

@@ -4,8 +4,9 @@
 
 use jiff::Timestamp;
 
+use crate::config::InsDomain;
 use crate::domain::dtm::{Dtm, Precision};
-use crate::domain::ins;
+use crate::domain::ins::{self, Ins, InsError};
 use crate::operation::criteria::TimeCriterion;
 use crate::refusal::{Refusal, Rule};
 
@@ -73,6 +74,31 @@ pub fn token(place: &str, text: &str) -> Result<Token, Refusal> {
         return Err(value_refused(place, text, "a value after the bar"));
     }
     Ok(token)
+}
+
+/// Reads the INS of a patient: `urn:oid:OID|matricule`, or the OID alone before the bar.
+///
+/// Errors: `InsForm`, `InsKey`, and `InsDomain` for an authority that this deployment does not accept.
+pub fn patient(place: &str, text: &str, accepted: &[InsDomain]) -> Result<Ins, Refusal> {
+    let Token { system, value } = token(place, text)?;
+    let refused = |rule, error: InsError| Refusal::new(rule, place, ins::mask(&value), error.to_string());
+    let Some(system) = system else {
+        let expected = "urn:oid:1.2.250.1.213.1.4.8|INS: the system that assigned it, a bar and the number";
+        return Err(Refusal::new(Rule::InsForm, place, ins::mask(&value), expected));
+    };
+    let ins = match Ins::parse(&value, system.strip_prefix("urn:oid:").unwrap_or(&system)) {
+        Ok(ins) => ins,
+        Err(error @ InsError::Key) => return Err(refused(Rule::InsKey, error)),
+        Err(error @ InsError::Authority) => {
+            return Err(Refusal::new(Rule::InsForm, place, shown(&system), error.to_string()));
+        }
+        Err(error) => return Err(refused(Rule::InsForm, error)),
+    };
+    if accepted.contains(&ins.authority().domain()) {
+        return Ok(ins);
+    }
+    let expected = "an authority of the INS domains that this gateway accepts";
+    Err(Refusal::new(Rule::InsDomain, place, ins.authority().oid(), expected))
 }
 
 /// Reads `[prefix]date`. Errors: `ParameterValue`.
@@ -228,6 +254,25 @@ mod tests {
     }
 
     #[test]
+    fn a_patient_is_an_ins_with_its_authority() {
+        let accepted = [InsDomain::Test];
+        for good in ["urn:oid:1.2.250.1.213.1.4.10|207058575627097", "1.2.250.1.213.1.4.10|207058575627097"] {
+            assert!(patient("p", good, &accepted).is_ok(), "{good}");
+        }
+        for (bad, rule) in [
+            ("207058575627097", Rule::InsForm),
+            ("urn:oid:1.2.250.1.213.1.4.10|207058575627098", Rule::InsKey),
+            ("urn:oid:1.2.250.1.213.1.4.10|2070", Rule::InsForm),
+            ("urn:oid:1.2.250.1.213.1.4.2|207058575627097", Rule::InsForm),
+            ("urn:oid:1.2.250.1.213.1.4.8|207058575627097", Rule::InsDomain),
+        ] {
+            let refusal = patient("p", bad, &accepted).unwrap_err();
+            assert_eq!(refusal.rule, rule, "{bad}");
+            assert!(!refusal.to_string().contains("07058575627"), "{refusal}");
+        }
+    }
+
+    #[test]
     fn a_number_as_long_as_an_ins_is_not_quoted() {
         assert!(!shown("Patient/207058575627097").contains("05857562709"));
         assert_eq!(shown("1.2.250.1.213"), "1.2.250.1.213");
@@ -247,7 +292,7 @@ mod tests {
         fn what_is_escaped_reads_back(system in "[a-z:/,|$\\\\]{1,20}", value in "[a-zA-Z0-9,|$\\\\é ]{1,20}") {
             let escape = |text: &str| text.replace('\\', "\\\\").replace(',', "\\,").replace('|', "\\|").replace('$', "\\$");
             let text = format!("{}|{}", escape(&system), escape(&value));
-            prop_assert_eq!(alternatives("p", &text).map(|parts| parts.len()).unwrap_or(1), 1);
+            prop_assert_eq!(alternatives("p", &text).map_or(1, |parts| parts.len()), 1);
             prop_assert_eq!(token("p", &text), Ok(Token { system: Some(system), value }));
         }
 

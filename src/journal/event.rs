@@ -23,19 +23,34 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Actor {
-    Professional { ps_id: String, family: String, given: String, profession: String },
-    Structure { struct_id: String, name: String },
-    PatientPortal { struct_id: String, name: String },
+    Professional {
+        ps_id: String,
+        family: String,
+        given: String,
+        profession: String,
+    },
+    Structure {
+        struct_id: String,
+        name: String,
+    },
+    PatientPortal {
+        struct_id: String,
+        name: String,
+    },
     Operator,
     /// A certificate that names nobody this gateway serves.
-    Unidentified { certificate_serial: String },
+    Unidentified {
+        certificate_serial: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatedPurpose {
     Normal,
-    BrisDeGlace { reason: String },
+    BrisDeGlace {
+        reason: String,
+    },
     #[serde(rename = "centre_15")]
     Centre15,
     NotRead,

@@ -271,7 +271,8 @@ fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, document: Docum
 }
 
 async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
-    let custodian = metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
+    let custodian =
+        metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
     let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
@@ -441,7 +442,11 @@ fn read_holder(row: &Row) -> Result<Holder, Error> {
 
 fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
     let size_bytes = u64::try_from(row.integer(at + 2)?).map_err(|error| Error::inconsistent("document", error))?;
-    Ok(Fingerprint { sha1: Sha1Hash(fixed(row.bytes(at)?)?), sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?), size_bytes })
+    Ok(Fingerprint {
+        sha1: Sha1Hash(fixed(row.bytes(at)?)?),
+        sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?),
+        size_bytes,
+    })
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {
@@ -494,7 +499,8 @@ fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, Error> {
 const TABLE: &str = "document_entry";
 
 /// What [`read_entries`] expects, over `document_entry e JOIN document d`.
-pub(super) const COLUMNS: &str = "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
+pub(super) const COLUMNS: &str =
+    "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
   e.ins_matricule, e.registered_us, e.class_system, e.class_code, e.class_display, e.type_system, e.type_code,
   e.type_display, e.format_system, e.format_code, e.format_display, e.facility_system, e.facility_code,
   e.facility_display, e.setting_system, e.setting_code, e.setting_display, e.title, e.comments, e.language_code,

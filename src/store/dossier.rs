@@ -10,7 +10,13 @@ use crate::domain::ids::DossierId;
 use crate::domain::ins::Ins;
 
 /// Opens a record for `ins`. Errors: `Duplicate` when that INS already names one.
-pub async fn insert(tx: &mut Tx<'_>, id: DossierId, ins: &Ins, state: DossierState, now: Timestamp) -> Result<(), Error> {
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    id: DossierId,
+    ins: &Ins,
+    state: DossierState,
+    now: Timestamp,
+) -> Result<(), Error> {
     tx.execute(INSERT, vec![id.to_string().into(), now.into(), state.word().into()]).await?;
     let alias = vec![ins.authority().oid().into(), ins.matricule().into(), id.to_string().into(), Param::Integer(0)];
     tx.execute(INSERT_INS, alias).await.map(drop)

@@ -55,7 +55,8 @@ impl<'c> Tx<'c> {
 
     /// For statements that criteria compose: the text holds placeholders only, never a value.
     pub(super) async fn fetch_composed(&mut self, statement: String, params: Vec<Param>) -> Result<Vec<Row>, Error> {
-        let rows = sqlx::query_with(sqlx::AssertSqlSafe(statement), bind(params)?).fetch_all(&mut *self.connection).await;
+        let rows =
+            sqlx::query_with(sqlx::AssertSqlSafe(statement), bind(params)?).fetch_all(&mut *self.connection).await;
         rows.map(|rows| rows.into_iter().map(Row).collect()).map_err(|error| Error::driver("store::search", error))
     }
 }

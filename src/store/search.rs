@@ -23,7 +23,8 @@ pub struct Found {
 
 /// Entries of the permit's record that match and that it shows.
 pub async fn find(tx: &mut Tx<'_>, permit: &Permit<Consult>, criteria: &Criteria) -> Result<Found, Error> {
-    let mut count = Composer::new("-- store::search::count\nSELECT COUNT(*) FROM document_entry e WHERE e.dossier_id = ");
+    let mut count =
+        Composer::new("-- store::search::count\nSELECT COUNT(*) FROM document_entry e WHERE e.dossier_id = ");
     push_conditions(&mut count, permit, criteria);
     let rows = count.fetch_all(tx).await?;
     let total = rows.first().map_or(Ok(0), |row| row.integer(0))?;
@@ -197,7 +198,9 @@ fn push_like(composer: &mut Composer, column: &'static str, wanted: &[String]) {
     if wanted.is_empty() {
         return;
     }
-    composer.push(" AND EXISTS (SELECT 1 FROM document_entry_author a WHERE a.entry_id = e.entry_id AND a.part = 'author' AND (");
+    composer.push(
+        " AND EXISTS (SELECT 1 FROM document_entry_author a WHERE a.entry_id = e.entry_id AND a.part = 'author' AND (",
+    );
     for (index, text) in wanted.iter().enumerate() {
         composer.push(if index > 0 { " OR LOWER(" } else { "LOWER(" });
         composer.push(column);
@@ -211,18 +214,21 @@ fn push_like(composer: &mut Composer, column: &'static str, wanted: &[String]) {
 
 fn push_times(composer: &mut Composer, (from, to): (&'static str, &'static str), bounds: &[TimeCriterion]) {
     for bound in bounds {
-        let parts = match *bound {
-            TimeCriterion::Within { from: start, to: end } => vec![(from, " >= ", start), (to, " <= ", end)],
-            TimeCriterion::AtOrAfter(instant) => vec![(to, " > ", instant)],
-            TimeCriterion::After(instant) => vec![(from, " >= ", instant)],
-            TimeCriterion::Before(instant) => vec![(from, " < ", instant)],
+        let (parts, joined) = match *bound {
+            TimeCriterion::Within { from: start, to: end } => (vec![(from, " >= ", start), (to, " <= ", end)], " AND "),
+            TimeCriterion::NotWithin { from: start, to: end } => (vec![(from, " < ", start), (to, " > ", end)], " OR "),
+            TimeCriterion::AtOrAfter(instant) => (vec![(to, " > ", instant)], ""),
+            TimeCriterion::After(instant) => (vec![(from, " >= ", instant)], ""),
+            TimeCriterion::Before(instant) => (vec![(from, " < ", instant)], ""),
+            TimeCriterion::EndsBefore(instant) => (vec![(to, " <= ", instant)], ""),
         };
-        for (column, operator, instant) in parts {
-            composer.push(" AND ");
+        for (index, (column, operator, instant)) in parts.into_iter().enumerate() {
+            composer.push(if index > 0 { joined } else { " AND (" });
             composer.push(column);
             composer.push(operator);
             composer.push_param(instant.into());
         }
+        composer.push(")");
     }
 }
 

@@ -8,7 +8,12 @@ use crate::access::decide::{Deposit, Permit};
 use crate::domain::ids::{SubmissionSetUuid, UniqueId};
 use crate::domain::submission_set::SubmissionSet;
 
-pub async fn insert(tx: &mut Tx<'_>, permit: &Permit<Deposit>, set: &SubmissionSet, now: Timestamp) -> Result<(), Error> {
+pub async fn insert(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    set: &SubmissionSet,
+    now: Timestamp,
+) -> Result<(), Error> {
     let params = vec![
         set.uuid.to_string().into(),
         permit.dossier().to_string().into(),

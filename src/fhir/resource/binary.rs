@@ -79,3 +79,61 @@ where
 fn encoded(bytes: &[u8]) -> Bytes {
     Bytes::from(base64_simd::STANDARD.encode_to_string(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::resource::sample;
+    use proptest::prelude::*;
+
+    async fn written(entry: &DocumentEntry, format: Format, pieces: Vec<Bytes>) -> String {
+        let size = pieces.iter().map(|piece| piece.len() as u64).sum();
+        let frame = Frame::of(entry, format);
+        let length = frame.length(size);
+        let around = frame.around(stream::iter(pieces.into_iter().map(Ok)));
+        let whole: Vec<u8> = around.map(|piece| piece.unwrap().to_vec()).concat().await;
+        assert_eq!(whole.len() as u64, length);
+        String::from_utf8(whole).unwrap()
+    }
+
+    fn split(bytes: &[u8], sizes: &[usize]) -> Vec<Bytes> {
+        let mut rest = bytes;
+        let mut pieces = Vec::new();
+        for size in sizes {
+            let (piece, after) = rest.split_at((*size).min(rest.len()));
+            pieces.push(Bytes::copy_from_slice(piece));
+            rest = after;
+        }
+        pieces.push(Bytes::copy_from_slice(rest));
+        pieces
+    }
+
+    #[tokio::test]
+    async fn both_formats_hold_the_document() {
+        let mut entry = sample::entry();
+        entry.metadata.mime_type = "text/x;a=\"<&>\"".to_owned();
+        let json = written(&entry, Format::Json, split(b"abcde", &[2])).await;
+        let binary: fhirkit::r4::Binary = fhirkit::from_json_strict(&json).unwrap();
+        assert_eq!(binary.id, Some(entry.logical_id.to_string()));
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((json["data"].as_str(), json["contentType"].as_str()), (Some("YWJjZGU="), Some("text/x;a=\"<&>\"")));
+        let xml = written(&entry, Format::Xml, split(b"abcde", &[2])).await;
+        assert!(xml.contains("<contentType value=\"text/x;a=&quot;&lt;&amp;&gt;&quot;\"/>"), "{xml}");
+        assert!(xml.ends_with("<data value=\"YWJjZGU=\"/></Binary>"), "{xml}");
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_of_any_size_encode_like_the_whole(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+            sizes in proptest::collection::vec(0_usize..20, 0..20),
+        ) {
+            let pieces = split(&bytes, &sizes);
+            let encoded = base64_of(stream::iter(pieces.into_iter().map(Ok)));
+            let encoded: Vec<u8> = futures_util::future::FutureExt::now_or_never(
+                encoded.map(|piece| piece.unwrap().to_vec()).concat(),
+            ).unwrap();
+            prop_assert_eq!(String::from_utf8(encoded).unwrap(), base64_simd::STANDARD.encode_to_string(&bytes));
+        }
+    }
+}

@@ -85,19 +85,17 @@ pub fn write(outcome: &ConsentOutcome, now: Timestamp) -> Consent<'_> {
 
 fn of_line<'a>(patient: &'a Ins, line: &'a Line, now: Timestamp) -> Consent<'a> {
     let (kind, actor, purpose) = match &line.kind {
-        ConsentKind::Authorisation(Grantee::Professional(ps)) => ("permit", Some(professional(ps)), None),
         ConsentKind::Authorisation(Grantee::Structure(structure)) => ("permit", Some(organization(structure)), None),
-        ConsentKind::MedecinTraitant(ps) => ("permit", Some(professional(ps)), None),
+        ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
+            ("permit", Some(professional(ps)), None)
+        }
         ConsentKind::Block(ps) => ("deny", Some(professional(ps)), None),
         ConsentKind::OppositionBrisDeGlace => ("deny", None, Some(BRIS_DE_GLACE)),
         ConsentKind::OppositionCentre15 => ("deny", None, Some(CENTRE_15)),
     };
-    let actor = actor.map(|reference| {
-        [Actor { role: CodeableConcept::of(PARTICIPATION_SYSTEM, "IRCP"), reference }]
-    });
-    let purpose = purpose.map(|code| {
-        [Coding { system: Some(Cow::Borrowed(PURPOSE_SYSTEM)), code: Cow::Borrowed(code), display: None }]
-    });
+    let actor = actor.map(|reference| [Actor { role: CodeableConcept::of(PARTICIPATION_SYSTEM, "IRCP"), reference }]);
+    let purpose = purpose
+        .map(|code| [Coding { system: Some(Cow::Borrowed(PURPOSE_SYSTEM)), code: Cow::Borrowed(code), display: None }]);
     let period = Period { start: Some(line.since.to_string()), end: line.until.map(|until| until.to_string()) };
     let performer = match &line.declared_by {
         DeclaredBy::Patient => Reference::to_patient(patient),
@@ -161,3 +159,63 @@ fn logical<'a>(kind: &'static str, oid: &str, value: &'a str) -> Reference<'a> {
 }
 
 const POLICY: &str = "Code de la santé publique, R. 1111-46 to R. 1111-49";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::ConsentId;
+    use crate::fhir::resource::sample;
+
+    fn now() -> Timestamp {
+        "2026-03-01T00:00:00Z".parse().unwrap()
+    }
+
+    fn json(outcome: &ConsentOutcome) -> serde_json::Value {
+        let text = serde_json::to_string(&write(outcome, now())).unwrap();
+        fhirkit::from_json_strict::<fhirkit::r4::Consent>(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn line(kind: ConsentKind, until: Option<Timestamp>) -> ConsentOutcome {
+        let since = Timestamp::UNIX_EPOCH;
+        let declared_by = DeclaredBy::Patient;
+        let consent = Line { id: ConsentId::new(), kind, since, until, declared_by };
+        ConsentOutcome::List { patient: sample::ins(), consent }
+    }
+
+    #[test]
+    fn each_kind_of_line_is_a_valid_consent_with_its_word() {
+        let ps: PsIdNat = "801234567897".parse().unwrap();
+        let structure: StructIdNat = "1750803447".parse().unwrap();
+        for (kind, permission) in [
+            (ConsentKind::Authorisation(Grantee::Professional(ps.clone())), "permit"),
+            (ConsentKind::Authorisation(Grantee::Structure(structure)), "permit"),
+            (ConsentKind::MedecinTraitant(ps.clone()), "permit"),
+            (ConsentKind::Block(ps), "deny"),
+            (ConsentKind::OppositionBrisDeGlace, "deny"),
+            (ConsentKind::OppositionCentre15, "deny"),
+        ] {
+            let word = kind.word();
+            let json = json(&line(kind, None));
+            assert_eq!(json["category"][0]["coding"][0]["code"], word);
+            assert_eq!(json["provision"]["type"], permission);
+            assert_eq!(json["status"], "active");
+        }
+    }
+
+    #[test]
+    fn an_ended_line_is_inactive() {
+        let ended = line(ConsentKind::OppositionCentre15, Some(now()));
+        assert_eq!(json(&ended)["status"], "inactive");
+    }
+
+    #[test]
+    fn a_mask_denies_one_document() {
+        let document = LogicalId::new();
+        let mask = ConsentOutcome::Mask { patient: sample::ins(), document, state: ConsentState::Active };
+        let json = json(&mask);
+        assert_eq!(json["id"], document.to_string());
+        let reference = &json["provision"]["data"][0]["reference"]["reference"];
+        assert_eq!(*reference, format!("DocumentReference/{document}"));
+    }
+}

@@ -138,12 +138,7 @@ impl<'a> Writing<'a> {
 impl Identifier<'_> {
     /// An identifier that is a URI itself.
     pub fn of_uri(usage: &'static str, uri: String) -> Self {
-        Self {
-            usage: Some(usage),
-            kind: None,
-            system: Some(Cow::Borrowed(URI_SYSTEM)),
-            value: Cow::Owned(uri),
-        }
+        Self { usage: Some(usage), kind: None, system: Some(Cow::Borrowed(URI_SYSTEM)), value: Cow::Owned(uri) }
     }
 
     pub fn with_kind(mut self, system: &'static str, code: &'static str) -> Self {

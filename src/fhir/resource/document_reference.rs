@@ -10,9 +10,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::Writing;
-use super::datatype::{
-    CodeableConcept, Coding, Extension, Identifier, Meta, Period, Reference, URI_SYSTEM, Value,
-};
+use super::datatype::{CodeableConcept, Coding, Extension, Identifier, Meta, Period, Reference, URI_SYSTEM, Value};
 use super::person::{Contained, Containing};
 use crate::domain::confidentiality::{CONFIDENTIALITY_OID, Confidentiality, VISIBILITY_OID};
 use crate::domain::document_entry::{DocumentEntry, ReferenceId};
@@ -108,7 +106,7 @@ pub fn write<'a>(writing: Writing<'a>, entry: &'a DocumentEntry) -> DocumentRefe
         id: entry.logical_id.to_string(),
         meta: Meta {
             version_id: Some(entry.version.to_string()),
-            last_updated: Some(entry.registered.to_string()),
+            last_updated: Some(entry.updated.to_string()),
             profile: vec![PROFILE],
         },
         contained: containing.finish(),
@@ -199,4 +197,150 @@ fn related<'a>(writing: Writing<'a>, id: &'a ReferenceId) -> Reference<'a> {
     let mut identifier = writing.identifier(&id.identifier);
     identifier.kind = Some(CodeableConcept { coding: vec![coding], text: None });
     Reference { identifier: Some(identifier), ..Reference::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::author::PersonKind;
+    use crate::domain::value_set::Terminology;
+    use crate::fhir::resource::sample;
+    use serde_json::Value as Json;
+    use std::path::PathBuf;
+
+    fn json(entry: &DocumentEntry) -> Json {
+        let terminology = Terminology::load().unwrap();
+        let writing = Writing { terminology: &terminology, base: "https://localhost:8443/fhir" };
+        let text = serde_json::to_string(&write(writing, entry)).unwrap();
+        fhirkit::from_json_strict::<fhirkit::r4::DocumentReference>(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn identifiers_are_told_apart_by_their_use() {
+        let entry = sample::entry();
+        let json = json(&entry);
+        assert_eq!(json["id"], entry.logical_id.to_string());
+        assert_eq!(json["masterIdentifier"]["value"], "urn:oid:1.2.250.1.213.9.1");
+        let of_use = |i: usize| (json["identifier"][i]["use"].clone(), json["identifier"][i]["value"].clone());
+        assert_eq!(of_use(0), ("usual".into(), "urn:oid:1.2.250.1.213.9.1".into()));
+        assert_eq!(of_use(1), ("official".into(), entry.entry_uuid.to_urn().into()));
+        assert_eq!(of_use(2), ("secondary".into(), entry.logical_id.to_urn().into()));
+        assert_eq!(json["identifier"][2]["type"]["coding"][0]["code"], "logicalId");
+    }
+
+    #[test]
+    fn the_attachment_says_how_to_get_the_bytes_and_how_to_check_them() {
+        let entry = sample::entry();
+        let attachment = json(&entry)["content"][0]["attachment"].clone();
+        assert_eq!(attachment["url"], format!("https://localhost:8443/fhir/Binary/{}", entry.logical_id));
+        let hash = base64_simd::STANDARD.decode_to_vec(attachment["hash"].as_str().unwrap()).unwrap();
+        assert_eq!(hash, entry.fingerprint.sha1.0);
+        assert_eq!(attachment["size"], sample::BYTES.len());
+        assert_eq!(attachment["creation"], "2026-03-01T10:15:00Z");
+    }
+
+    #[test]
+    fn the_level_comes_before_the_labels() {
+        let labels = json(&sample::entry())["securityLabel"].clone();
+        let codes: Vec<_> = labels.as_array().unwrap().iter().map(|label| label["coding"][0]["code"].clone()).collect();
+        assert_eq!(codes, ["N", "MASQUE_PS", "INVISIBLE_PATIENT"]);
+    }
+
+    #[test]
+    fn each_status_has_its_word_and_archived_its_extension() {
+        let mut entry = sample::entry();
+        for (status, word, archived) in [
+            (AvailabilityStatus::Approved, "current", false),
+            (AvailabilityStatus::Archived, "current", true),
+            (AvailabilityStatus::Deprecated, "superseded", false),
+            (AvailabilityStatus::Deleted, "entered-in-error", false),
+        ] {
+            entry.availability_status = status;
+            let json = json(&entry);
+            assert_eq!(json["status"], word);
+            assert_eq!(json["extension"][0]["valueBoolean"].as_bool().unwrap_or_default(), archived);
+        }
+    }
+
+    #[test]
+    fn one_institution_is_contained_once_and_everything_contained_is_referred_to() {
+        let json = json(&sample::entry());
+        let contained = json["contained"].as_array().unwrap();
+        let organizations = contained.iter().filter(|one| one["resourceType"] == "Organization").count();
+        assert_eq!(organizations, 1);
+        let text = json.to_string();
+        for one in contained {
+            let reference = format!("\"#{}\"", one["id"].as_str().unwrap());
+            assert!(text.contains(&reference), "{reference}");
+        }
+    }
+
+    #[test]
+    fn a_sparse_entry_is_valid_too() {
+        let mut entry = sample::entry();
+        let metadata = &mut entry.metadata;
+        metadata.authors.truncate(1);
+        metadata.authors[0].person = None;
+        metadata.legal_authenticator = Some(sample::author(PersonKind::Patient));
+        (metadata.custodian, metadata.comments, metadata.service_stop_time) = (None, None, None);
+        metadata.source_patient = crate::domain::patient::SourcePatient::default();
+        metadata.event_codes.clear();
+        metadata.reference_ids.clear();
+        entry.associations.clear();
+        let json = json(&entry);
+        assert!(json["custodian"]["reference"].is_string());
+        assert!(json["contained"].to_string().contains("207058575627097"));
+    }
+
+    #[test]
+    fn every_element_that_the_pdsm_profile_demands_is_there() {
+        let Some(shared) = shared() else { return };
+        let path = shared.join("profiles/pdsm-3.1.1/StructureDefinition-pdsm-comprehensive-document-reference.json");
+        let Ok(text) = std::fs::read_to_string(&path) else {
+            eprintln!("skipped: {} is absent", path.display());
+            return;
+        };
+        let profile: Json = serde_json::from_str(&text).unwrap();
+        let json = json(&sample::entry());
+        let elements = profile["snapshot"]["element"].as_array().unwrap();
+        let mut checked = 0;
+        for element in elements {
+            let id = element["id"].as_str().unwrap();
+            let Some((_, path)) = id.split_once('.') else { continue };
+            if id.contains(':') || path == "extension" {
+                continue;
+            }
+            let found = at(vec![&json], path);
+            let parent = path.rsplit_once('.').map_or(1, |(parent, _)| at(vec![&json], parent).len());
+            let min = usize::try_from(element["min"].as_u64().unwrap()).unwrap();
+            assert!(found.len() >= min * parent, "{id} is missing");
+            assert!(element["max"] != "0" || found.is_empty(), "{id} is not allowed");
+            checked += 1;
+        }
+        assert!(checked > 30);
+    }
+
+    fn shared() -> Option<PathBuf> {
+        let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
+        let folder = std::env::var_os("CARNET_SHARED").map_or(beside, PathBuf::from);
+        if folder.is_dir() {
+            return Some(folder);
+        }
+        eprintln!("skipped: {} is absent", folder.display());
+        None
+    }
+
+    /// All values at a dotted path, through lists.
+    fn at<'a>(from: Vec<&'a Json>, path: &str) -> Vec<&'a Json> {
+        let step = |values: Vec<&'a Json>, name: &str| {
+            let children = values.into_iter().filter_map(|value| value.get(name));
+            let flat = children.flat_map(|child| match child {
+                Json::Array(items) => items.iter().collect(),
+                single => vec![single],
+            });
+            flat.collect()
+        };
+        path.split('.').fold(from, step)
+    }
 }

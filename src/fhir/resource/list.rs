@@ -79,14 +79,45 @@ pub fn write<'a>(writing: Writing<'a>, set: &'a SubmissionSet, documents: &[Logi
         date: set.submission_time.to_fhir(),
         source,
         note: set.comments.as_deref().map(|text| [Note { text }]),
-        entry: documents
-            .iter()
-            .map(|id| Entry { item: Reference::to(format!("DocumentReference/{id}")) })
-            .collect(),
+        entry: documents.iter().map(|id| Entry { item: Reference::to(format!("DocumentReference/{id}")) }).collect(),
     }
 }
 
 /// `sourceId` is an OID; FHIR wants URIs.
 fn source_uri(source_id: &str) -> String {
     if source_id.contains(':') { source_id.to_owned() } else { format!("urn:oid:{source_id}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::code::Code;
+    use crate::domain::dtm::Dtm;
+    use crate::domain::ids::SubmissionSetUuid;
+    use crate::domain::value_set::Terminology;
+    use crate::fhir::resource::sample;
+
+    #[test]
+    fn a_set_is_a_valid_list_with_what_pdsm_demands() {
+        let set = SubmissionSet {
+            uuid: SubmissionSetUuid::new(),
+            unique_id: "1.2.250.1.213.9.2".parse().unwrap(),
+            source_id: "1.2.250.1.999.1".to_owned(),
+            submission_time: Dtm::from_hl7("20260301101500").unwrap(),
+            patient_id: sample::ins(),
+            content_type_code: Code::new("1.2.250.1.213.2.2", "07"),
+            author: sample::author(PersonKind::Professional),
+            title: Some("Lot".to_owned()),
+            comments: Some("sans objet".to_owned()),
+        };
+        let terminology = Terminology::load().unwrap();
+        let writing = Writing { terminology: &terminology, base: "https://localhost:8443/fhir" };
+        let text = serde_json::to_string(&write(writing, &set, &[LogicalId::new()])).unwrap();
+        fhirkit::from_json_strict::<fhirkit::r4::List>(&text).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["extension"][1]["valueIdentifier"]["value"], "urn:oid:1.2.250.1.999.1");
+        assert_eq!(json["source"]["extension"][0]["url"], AUTHOR_ORG);
+        assert_eq!((json["status"].as_str(), json["mode"].as_str()), (Some("current"), Some("working")));
+        assert!(json["entry"][0]["item"]["reference"].as_str().unwrap().starts_with("DocumentReference/"));
+    }
 }

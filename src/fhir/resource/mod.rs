@@ -29,3 +29,6 @@ impl Format {
     /// `_format` words of the CapabilityStatement.
     pub const NAMES: [&'static str; 4] = ["application/fhir+json", "json", "application/fhir+xml", "xml"];
 }
+
+#[cfg(test)]
+pub(super) mod sample;

@@ -48,3 +48,39 @@ fn authorisation_code(status: AuthorisationStatus) -> &'static str {
         AuthorisationStatus::NotApplicable => "SANS_OBJET",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fhir::resource::sample;
+    use jiff::Timestamp;
+
+    fn json(state: DossierState) -> serde_json::Value {
+        let existence = Existence {
+            ins: vec![sample::ins()],
+            state,
+            authorisation: AuthorisationStatus::Valid,
+            is_medecin_traitant: true,
+        };
+        let text = serde_json::to_string(&write(&existence)).unwrap();
+        fhirkit::from_json_strict::<fhirkit::r4::Patient>(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn no_identity_trait_leaves() {
+        let json = json(DossierState::Activated);
+        for name in ["name", "gender", "birthDate", "address", "telecom"] {
+            assert!(json[name].is_null(), "{name}");
+        }
+        assert_eq!(json["active"], true);
+    }
+
+    #[test]
+    fn a_closed_record_says_since_when() {
+        let json = json(DossierState::Closed { at: Timestamp::UNIX_EPOCH });
+        assert_eq!(json["active"], false);
+        let closed = json["extension"].as_array().unwrap().iter().find(|one| one["url"] == FERMETURE).unwrap();
+        assert_eq!(closed["extension"][0]["valueDateTime"], "1970-01-01T00:00:00Z");
+    }
+}

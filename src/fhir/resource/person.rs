@@ -54,13 +54,12 @@ pub struct Organization<'a> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
 pub struct Device<'a> {
     id: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     identifier: Vec<Identifier<'a>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    device_name: Vec<DeviceName<'a>>,
+    #[serde(rename = "deviceName", skip_serializing_if = "Vec::is_empty")]
+    names: Vec<DeviceName<'a>>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<CodeableConcept<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,10 +186,10 @@ impl<'a> Containing<'a> {
 
     fn role(&mut self, name: &str, practitioner: Option<Reference<'a>>, author: &'a Author) -> Reference<'a> {
         let organization = author.institution.as_ref().map(|institution| self.institution(institution));
-        let code = author.roles.iter().map(|role| CodeableConcept {
-            text: Some(Cow::Borrowed(role)),
-            ..CodeableConcept::default()
-        });
+        let code = author
+            .roles
+            .iter()
+            .map(|role| CodeableConcept { text: Some(Cow::Borrowed(role)), ..CodeableConcept::default() });
         let role = PractitionerRole {
             id: name.to_owned(),
             practitioner,
@@ -205,12 +204,11 @@ impl<'a> Containing<'a> {
     fn device(&mut self, name: &str, person: &'a AuthorPerson, author: &'a Author) -> Reference<'a> {
         let owner = author.institution.as_ref().map(|institution| self.institution(institution));
         let named = |name: &'a Option<String>, kind| name.as_deref().map(|name| DeviceName { name, kind });
-        let device_name =
-            named(&person.family, "user-friendly-name").into_iter().chain(named(&person.given, "model-name"));
+        let names = named(&person.family, "user-friendly-name").into_iter().chain(named(&person.given, "model-name"));
         let device = Device {
             id: name.to_owned(),
             identifier: self.identifiers_of(person),
-            device_name: device_name.collect(),
+            names: names.collect(),
             kind: author.specialty.as_ref().map(|code| self.writing.concept(code)),
             owner,
         };
