@@ -194,10 +194,29 @@ impl Fault {
 /// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("{} rule(s) broken, first {}", .0.len(), .0.first().map_or("none", |refusal| refusal.rule.code()))]
+    /// Rules that the sender broke; nobody has written it down yet.
+    #[error("{}", summary(.0))]
     Refused(Vec<Refusal>),
+    /// The same, and the journal line that says so is durable. Only operations make one.
+    #[error("{}", summary(.0))]
+    Journaled(Vec<Refusal>),
     #[error(transparent)]
     Fault(#[from] Fault),
+}
+
+impl Failure {
+    /// What the sender broke; none where the failure is ours.
+    pub fn refusals(&self) -> &[Refusal] {
+        match self {
+            Self::Refused(refusals) | Self::Journaled(refusals) => refusals,
+            Self::Fault(_) => &[],
+        }
+    }
+}
+
+fn summary(refusals: &[Refusal]) -> String {
+    let first = refusals.first().map_or("none", |refusal| refusal.rule.code());
+    format!("{} rule(s) broken, first {first}", refusals.len())
 }
 
 impl From<Refusal> for Failure {

@@ -310,7 +310,7 @@ async fn import_lot(
 /// A line for a lot that did not go in; refused only when its sender is the one who can do something.
 fn failed(line: LotLine, failure: Failure) -> LotLine {
     match failure {
-        Failure::Refused(refusals) => {
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => {
             let ours = |refusal: &Refusal| matches!(refusal.rule.category(), Category::Busy | Category::Full);
             let outcome = if refusals.iter().any(ours) { line.outcome } else { LotOutcome::Refused };
             LotLine { outcome, reasons: refusals.into_iter().map(reason).collect(), ..line }

@@ -83,7 +83,7 @@ fn print_json(value: &serde_json::Value) {
 /// Explains what a command was refused; only a fault of ours stops it with an error.
 fn say_refusals(failure: Failure) -> anyhow::Result<Ending> {
     match failure {
-        Failure::Refused(refusals) => {
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => {
             for refusal in refusals {
                 say(&refusal.to_string());
             }

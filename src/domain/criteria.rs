@@ -1,4 +1,5 @@
-//! What a search asks for. Alternatives inside a list are "or"; the lists among themselves are "and".
+//! What a search asks for. Alternatives inside a list are "or"; the lists among themselves are "and", and
+//! so are the bounds inside a list of times.
 
 use jiff::Timestamp;
 
@@ -47,12 +48,16 @@ pub struct CodeCriterion {
 pub enum TimeCriterion {
     /// The value's interval lies within `from..to` (FHIR `eq`).
     Within { from: Timestamp, to: Timestamp },
-    /// Part of the value's interval is at or after this instant (`ge`).
+    /// It does not (`ne`).
+    NotWithin { from: Timestamp, to: Timestamp },
+    /// Part of the value's interval is at or after this instant (`ge`, `gt`).
     AtOrAfter(Timestamp),
-    /// The value's interval starts at or after this instant (`gt`, `sa`).
+    /// The value's interval starts at or after this instant (`sa`).
     After(Timestamp),
     /// Part of the value's interval is before this instant (`lt`, `le`).
     Before(Timestamp),
+    /// The value's interval ends at or before this instant (`eb`).
+    EndsBefore(Timestamp),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +76,7 @@ pub enum Direction {
 /// Which slice of the result. Pages are cut by offset in a stable order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
+    /// 0: the total alone.
     pub size: u32,
     pub offset: u64,
 }

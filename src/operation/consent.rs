@@ -100,7 +100,7 @@ async fn set(
                 "a professional declares their own authorisation (TD0.3); the rest of the list is the patient's",
             );
             let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
-            return Ok((event, Err(refusal.into())));
+            return Ok((event, Err(Failure::Journaled(vec![refusal]))));
         }
         return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
             Ok(permit) => {

@@ -35,9 +35,9 @@ impl Gateway {
             Ok(checked) => checked,
             Err(Failure::Refused(refusals)) => {
                 self.write_line(attempt.refused(Subject::Unknown, &refusals)).await?;
-                return Err(Failure::Refused(refusals));
+                return Err(Failure::Journaled(refusals));
             }
-            Err(fault) => return Err(fault),
+            Err(other) => return Err(other),
         };
         let caller = caller.clone();
         let write = self.store.write("deposit", move |tx| {
@@ -47,7 +47,7 @@ impl Gateway {
                 Ok(outcome)
             })
         });
-        write.await.map_err(store_failure)?.map(Journaled::new).map_err(Failure::Refused)
+        write.await.map_err(store_failure)?.map(Journaled::new).map_err(Failure::Journaled)
     }
 }
 
@@ -100,14 +100,17 @@ fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposi
 }
 
 async fn sent_before(tx: &mut Tx<'_>, attempt: &Attempt, known: &Known) -> Result<Stored, store::Error> {
-    let entries = document_entry::list_of_submission_set(tx, known.uuid).await?;
-    let entries = entries.into_iter().map(|(logical_id, entry_uuid, version)| DepositedEntry { logical_id, entry_uuid, version });
-    let outcome = DepositOutcome {
-        submission_set: known.uuid,
-        entries: entries.collect(),
-        registered: known.registered,
-        replaced: document_entry::list_replaced_by(tx, known.uuid).await?,
-    };
+    let replacements = document_entry::list_replacements(tx, known.uuid).await?;
+    let replaced_by = |id| replacements.iter().filter(|(by, _)| *by == id).map(|(_, replaced)| *replaced).collect();
+    let entries = document_entry::list_of_submission_set(tx, known.uuid).await?.into_iter();
+    let entries = entries.map(|(logical_id, entry_uuid, version)| DepositedEntry {
+        logical_id,
+        entry_uuid,
+        version,
+        replaced: replaced_by(logical_id),
+    });
+    let outcome =
+        DepositOutcome { submission_set: known.uuid, entries: entries.collect(), registered: known.registered };
     Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, Vec::new()), Ok(outcome)))
 }
 
@@ -181,14 +184,14 @@ async fn insert(
     let now = attempt.now;
     let set = submission.set;
     submission_set::insert(tx, permit, &set, &submission.digest, now).await?;
-    let mut outcome =
-        DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now, replaced: Vec::new() };
+    let mut outcome = DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now };
     let mut mentions = Vec::new();
     for (mut document, associations) in submission.documents.into_iter().zip(targets) {
+        let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
             if replaces && document_entry::deprecate(tx, permit, association.target, now).await? {
-                outcome.replaced.push(association.target);
+                replaced.push(association.target);
             }
         }
         let stored = content::insert(tx, permit, &mut document.content).await?;
@@ -196,7 +199,7 @@ async fn insert(
         document_entry::insert(tx, permit, &entry, stored).await?;
         mentions.push(EntryMention::of(&entry));
         let DocumentEntry { logical_id, entry_uuid, version, .. } = entry;
-        outcome.entries.push(DepositedEntry { logical_id, entry_uuid, version });
+        outcome.entries.push(DepositedEntry { logical_id, entry_uuid, version, replaced });
     }
     let result = Outcome::Done { rule: permit.rule().code().to_owned() };
     Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))

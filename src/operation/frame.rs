@@ -55,12 +55,12 @@ impl Gateway {
 
     /// Writes down a request that a face could not read, or that the caller had no business to make.
     ///
-    /// Gives the failure back, so that a face ends with `return Err(gateway.turn_away(..).await)`. When even
-    /// the journal cannot be written, that is the failure.
+    /// Gives the failure back, so that a face ends with `return Err(gateway.turn_away(..).await)`. What is
+    /// written down already is left alone; so is "busy", for which no line is worth more load. When even the
+    /// journal cannot be written, that is the failure.
     pub async fn turn_away(&self, caller: &Caller, failure: Failure) -> Failure {
-        let Failure::Refused(refusals) = &failure else { return failure };
-        let event = self.attempt(caller, Action::Request).refused(Subject::Unknown, refusals);
-        self.write_line(event).await.err().unwrap_or(failure)
+        let attempt = self.attempt(caller, Action::Request);
+        self.write_down(&attempt, failure).await
     }
 
     /// Writes down a certificate that names nobody whom this gateway serves.
@@ -71,8 +71,19 @@ impl Gateway {
             action: Action::Request,
             now: self.clock.now(),
         };
-        let event = attempt.refused(Subject::Unknown, std::slice::from_ref(&refusal));
-        self.write_line(event).await.err().unwrap_or_else(|| refusal.into())
+        self.write_down(&attempt, refusal.into()).await
+    }
+
+    async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {
+        match failure {
+            Failure::Refused(refusals) if refusals.iter().all(|refusal| refusal.rule != Rule::Busy) => {
+                match self.write_line(attempt.refused(Subject::Unknown, &refusals)).await {
+                    Ok(()) => Failure::Journaled(refusals),
+                    Err(failure) => failure,
+                }
+            }
+            other => other,
+        }
     }
 
     /// Makes one line durable by itself: what a read does before anything leaves.
@@ -95,19 +106,18 @@ pub(super) fn store_failure(error: store::Error) -> Failure {
     }
 }
 
-/// Absent, or hidden from this caller: one and the same answer.
+/// Absent, or hidden from this caller: one and the same answer, once its line is written.
 pub(super) fn not_found() -> Failure {
     Refusal::new(Rule::NotFound, "id", "no such document", "the id of a document that exists and that you may see")
         .into()
 }
 
-/// No record, or no right to consult it: one and the same answer (the list is the patient's).
+/// No record, or no right to consult it: one and the same answer, once its line is written.
 pub(super) fn access_denied() -> Failure {
-    Refusal::new(
+    Failure::Journaled(vec![Refusal::new(
         Rule::AccessDenied,
         "patient",
         "no valid authorisation to consult this record",
         "an authorisation by the patient (TD0.3, Consent) or a purpose of use that the patient does not oppose",
-    )
-    .into()
+    )])
 }

@@ -32,15 +32,15 @@ pub struct DepositOutcome {
     /// One per document, in the order of the request.
     pub entries: Vec<DepositedEntry>,
     pub registered: Timestamp,
-    /// The entries that this deposit replaced, now Deprecated.
-    pub replaced: Vec<LogicalId>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepositedEntry {
     pub logical_id: LogicalId,
     pub entry_uuid: EntryUuid,
     pub version: u32,
+    /// The entries that this one replaced, now Deprecated.
+    pub replaced: Vec<LogicalId>,
 }
 
 #[derive(Debug)]

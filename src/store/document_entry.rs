@@ -53,10 +53,13 @@ pub async fn list_of_submission_set(
     rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?, version(row, 2)?))).collect()
 }
 
-/// What the entries of one submission set replaced, in the order of their deposit.
-pub async fn list_replaced_by(tx: &mut Tx<'_>, set: SubmissionSetUuid) -> Result<Vec<LogicalId>, Error> {
-    let rows = tx.fetch_all(LIST_REPLACED_BY, vec![set.to_string().into()]).await?;
-    rows.iter().map(|row| parse(&row.text(0)?)).collect()
+/// What the entries of one submission set replaced: new and old.
+pub async fn list_replacements(
+    tx: &mut Tx<'_>,
+    set: SubmissionSetUuid,
+) -> Result<Vec<(LogicalId, LogicalId)>, Error> {
+    let rows = tx.fetch_all(LIST_REPLACEMENTS, vec![set.to_string().into()]).await?;
+    rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?))).collect()
 }
 
 /// Whether some document, in whichever record, already bears `unique_id`.
@@ -535,8 +538,9 @@ INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1,
 const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
 SELECT logical_id, entry_uuid, version FROM document_entry WHERE submission_set_uuid = $1 ORDER BY entry_id";
 
-const LIST_REPLACED_BY: &str = "-- store::document_entry::list_replaced_by
-SELECT a.target_logical_id FROM association a JOIN document_entry e ON e.logical_id = a.source_logical_id
+const LIST_REPLACEMENTS: &str = "-- store::document_entry::list_replacements
+SELECT a.source_logical_id, a.target_logical_id
+FROM association a JOIN document_entry e ON e.logical_id = a.source_logical_id
 WHERE e.submission_set_uuid = $1 AND a.kind = 'replaces' ORDER BY e.entry_id, a.target_logical_id";
 
 const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id

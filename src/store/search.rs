@@ -234,18 +234,21 @@ fn push_like(composer: &mut Composer, column: &'static str, wanted: &[String]) {
 
 fn push_times(composer: &mut Composer, (from, to): (&'static str, &'static str), bounds: &[TimeCriterion]) {
     for bound in bounds {
-        let parts = match *bound {
-            TimeCriterion::Within { from: start, to: end } => vec![(from, " >= ", start), (to, " <= ", end)],
-            TimeCriterion::AtOrAfter(instant) => vec![(to, " > ", instant)],
-            TimeCriterion::After(instant) => vec![(from, " >= ", instant)],
-            TimeCriterion::Before(instant) => vec![(from, " < ", instant)],
+        let (parts, joined) = match *bound {
+            TimeCriterion::Within { from: start, to: end } => (vec![(from, " >= ", start), (to, " <= ", end)], " AND "),
+            TimeCriterion::NotWithin { from: start, to: end } => (vec![(from, " < ", start), (to, " > ", end)], " OR "),
+            TimeCriterion::AtOrAfter(instant) => (vec![(to, " > ", instant)], ""),
+            TimeCriterion::After(instant) => (vec![(from, " >= ", instant)], ""),
+            TimeCriterion::Before(instant) => (vec![(from, " < ", instant)], ""),
+            TimeCriterion::EndsBefore(instant) => (vec![(to, " <= ", instant)], ""),
         };
-        for (column, operator, instant) in parts {
-            composer.push(" AND ");
+        for (index, (column, operator, instant)) in parts.into_iter().enumerate() {
+            composer.push(if index > 0 { joined } else { " AND (" });
             composer.push(column);
             composer.push(operator);
             composer.push_param(instant.into());
         }
+        composer.push(")");
     }
 }
 

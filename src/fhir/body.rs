@@ -1,0 +1,151 @@
+//! Request bodies under guard: a limit of bytes and a limit of silence, whatever reads them.
+//!
+//! The guard fails with [`BodyError`] inside the error of the body; [`failure_of`] finds it again, so that
+//! every reader refuses the same way.
+
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Buf as _, Bytes};
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use tokio::time::{Sleep, sleep};
+
+use crate::config::Limits;
+use crate::refusal::{Failure, Refusal, Rule};
+
+/// Why a body was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("nothing of the body arrived for {seconds} s")]
+    Idle { seconds: u64 },
+    #[error("the body is longer than {bytes_max} bytes")]
+    TooLarge { bytes_max: u64 },
+}
+
+/// Puts the limits of the configuration around a body.
+pub fn guarded(body: Body, limits: &Limits) -> Body {
+    let idle = Duration::from_secs(limits.body_idle_seconds);
+    Body::new(Guarded {
+        inner: body,
+        remaining: limits.body_bytes_max,
+        bytes_max: limits.body_bytes_max,
+        idle,
+        alarm: Box::pin(sleep(idle)),
+    })
+}
+
+/// Reads a small body whole. Errors: `BodyTooLarge` above `bytes_max`, and those of [`failure_of`].
+pub async fn read_whole(mut body: Body, bytes_max: usize) -> Result<Bytes, Failure> {
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| failure_of(&error))?;
+        let Some(piece) = frame.data_ref() else { continue };
+        if whole.len() + piece.remaining() > bytes_max {
+            return Err(too_large(bytes_max as u64).into());
+        }
+        whole.extend_from_slice(piece);
+    }
+    Ok(whole.into())
+}
+
+/// What to tell the sender when reading the body failed: the fault is theirs or the network's.
+pub fn failure_of(error: &(dyn Error + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        match current.downcast_ref::<BodyError>() {
+            Some(BodyError::Idle { seconds }) => {
+                let found = format!("nothing for {seconds} s");
+                return Refusal::new(Rule::BodyTimeout, "body", found, "a body that keeps arriving").into();
+            }
+            Some(BodyError::TooLarge { bytes_max }) => return too_large(*bytes_max).into(),
+            None => cause = current.source(),
+        }
+    }
+    Refusal::new(Rule::BodyIncomplete, "body", "a body that breaks off", "the whole body").into()
+}
+
+fn too_large(bytes_max: u64) -> Refusal {
+    Refusal::new(Rule::BodyTooLarge, "body", "a longer body", format!("at most {bytes_max} bytes"))
+}
+
+struct Guarded {
+    inner: Body,
+    remaining: u64,
+    bytes_max: u64,
+    idle: Duration,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
+            let seconds = this.idle.as_secs();
+            let rang = this.alarm.as_mut().poll(cx);
+            return rang.map(|()| Some(Err(axum::Error::new(BodyError::Idle { seconds }))));
+        };
+        this.alarm.as_mut().reset(tokio::time::Instant::now() + this.idle);
+        if let Some(Ok(frame)) = &frame {
+            let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
+            let Some(remaining) = this.remaining.checked_sub(length) else {
+                let error = BodyError::TooLarge { bytes_max: this.bytes_max };
+                return Poll::Ready(Some(Err(axum::Error::new(error))));
+            };
+            this.remaining = remaining;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule_of(failure: Failure) -> Rule {
+        match failure {
+            Failure::Refused(refusals) => refusals[0].rule,
+            Failure::Fault(fault) => panic!("{fault}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_above_the_limit_is_cut_off() {
+        let limits = Limits { body_bytes_max: 10, ..Limits::default() };
+        let exact = read_whole(guarded(Body::from("0123456789"), &limits), 100).await.unwrap();
+        assert_eq!(exact, "0123456789");
+        let failure = read_whole(guarded(Body::from("0123456789a"), &limits), 100).await.unwrap_err();
+        assert_eq!(rule_of(failure), Rule::BodyTooLarge);
+        let failure = read_whole(Body::from("0123456789a"), 10).await.unwrap_err();
+        assert_eq!(rule_of(failure), Rule::BodyTooLarge);
+    }
+
+    #[tokio::test]
+    async fn a_silent_body_is_cut_off() {
+        let limits = Limits { body_idle_seconds: 0, ..Limits::default() };
+        let silent = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let failure = read_whole(guarded(silent, &limits), 100).await.unwrap_err();
+        assert_eq!(rule_of(failure), Rule::BodyTimeout);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_is_incomplete() {
+        let pieces = [Ok(Bytes::from("a")), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+        let broken = Body::from_stream(futures_util::stream::iter(pieces));
+        assert_eq!(rule_of(read_whole(broken, 100).await.unwrap_err()), Rule::BodyIncomplete);
+    }
+}

@@ -1,0 +1,26 @@
+//! `GET /DocumentReference/{id}`: the metadata of one document.
+
+use http::StatusCode;
+use http::header::{ETAG, IF_NONE_MATCH};
+use http::request::Parts;
+
+use super::answer::{Answer, Declined, Handled};
+use super::existence::refuse_parameters;
+use super::resource::document_reference;
+use super::routes::{Face, id_in_path};
+use crate::identity::caller::Caller;
+
+pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
+    refuse_parameters(parts, &[])?;
+    let id = id_in_path(parts).ok_or_else(Declined::not_found)?;
+    let entry = face.gateway.read(caller, id).await?.disclose();
+    let etag = format!("W/\"{}\"", entry.version);
+    let unchanged = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let unchanged = unchanged.is_some_and(|known| known.split(',').any(|tag| tag.trim() == etag));
+    let answer = if unchanged {
+        Answer::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        Answer::resource(&document_reference::write(face.writing(), &entry))?
+    };
+    Ok(answer.with(ETAG, &etag).modified(entry.updated))
+}

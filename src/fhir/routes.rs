@@ -1,0 +1,527 @@
+//! Paths of the FHIR face, and what happens around every request: limits, caller, rendering, the log line.
+//!
+//! One table says what is served; the router, `Allow` and the CapabilityStatement are made from it. To add a
+//! transaction: a line in [`ROUTES`], an [`Operation`], its arm in [`Face::serve`]. Source: contract 3, 4, 7.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::routing::any;
+use futures_util::FutureExt as _;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use jiff::Timestamp;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use super::answer::{Answer, Content, Declined, Handled};
+use super::negotiate::{Format, answer_format};
+use super::query::Query;
+use super::resource::Writing;
+use super::{body, capability, consent, document_reference, existence, iti67, iti68, outcome};
+use crate::clock::new_uuid;
+use crate::domain::ids::LogicalId;
+use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::operation::gateway::Gateway;
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
+
+/// What the listener puts into the extensions of every request of a connection: the verified certificate,
+/// or why its content is none of ours.
+pub type Presented = Arc<Result<ClientCertificate, Refusal>>;
+
+/// Turns a resource that we wrote as JSON into XML.
+pub type JsonToXml = fn(&[u8]) -> Result<Vec<u8>, Fault>;
+
+/// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerId(pub Uuid);
+
+/// Where the face is mounted.
+pub const BASE_PATH: &str = "/fhir";
+
+/// One path and method. Paths are below [`BASE_PATH`].
+pub struct Route {
+    pub path: &'static str,
+    pub method: Method,
+    pub operation: Operation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    Capabilities,
+    FindDocumentReferences,
+    ReadDocumentReference,
+    RetrieveDocument,
+    TestExistence,
+    ListConsents,
+    ReadConsent,
+}
+
+pub static ROUTES: &[Route] = &[
+    Route { path: "/metadata", method: Method::GET, operation: Operation::Capabilities },
+    Route { path: "/DocumentReference", method: Method::GET, operation: Operation::FindDocumentReferences },
+    Route { path: "/DocumentReference/_search", method: Method::POST, operation: Operation::FindDocumentReferences },
+    Route { path: "/DocumentReference/{id}", method: Method::GET, operation: Operation::ReadDocumentReference },
+    Route { path: "/Binary/{id}", method: Method::GET, operation: Operation::RetrieveDocument },
+    Route { path: "/Patient", method: Method::GET, operation: Operation::TestExistence },
+    Route { path: "/Consent", method: Method::GET, operation: Operation::ListConsents },
+    Route { path: "/Consent/{id}", method: Method::GET, operation: Operation::ReadConsent },
+];
+
+/// How many of a kind may be in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Costs nothing and asks for no rights: a client certificate is enough.
+    Open,
+    Reads,
+    Deposits,
+}
+
+impl Operation {
+    /// The name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capabilities => "capabilities",
+            Self::FindDocumentReferences => "iti67",
+            Self::ReadDocumentReference => "read_document_reference",
+            Self::RetrieveDocument => "iti68",
+            Self::TestExistence => "td0.2",
+            Self::ListConsents => "list_consents",
+            Self::ReadConsent => "read_consent",
+        }
+    }
+
+    pub fn lane(self) -> Lane {
+        match self {
+            Self::Capabilities => Lane::Open,
+            Self::FindDocumentReferences
+            | Self::ReadDocumentReference
+            | Self::RetrieveDocument
+            | Self::TestExistence
+            | Self::ListConsents
+            | Self::ReadConsent => Lane::Reads,
+        }
+    }
+
+    /// Resource and interaction as the CapabilityStatement names them; no resource: of the whole system.
+    pub fn interaction(self) -> Option<(Option<&'static str>, &'static str)> {
+        match self {
+            Self::Capabilities => None,
+            Self::FindDocumentReferences => Some((Some("DocumentReference"), "search-type")),
+            Self::ReadDocumentReference => Some((Some("DocumentReference"), "read")),
+            Self::RetrieveDocument => Some((Some("Binary"), "read")),
+            Self::TestExistence => Some((Some("Patient"), "search-type")),
+            Self::ListConsents => Some((Some("Consent"), "search-type")),
+            Self::ReadConsent => Some((Some("Consent"), "read")),
+        }
+    }
+}
+
+/// The whole face, to be merged into the router of the professionals' listener.
+pub fn router(gateway: Gateway, to_xml: JsonToXml) -> Router {
+    let face = Arc::new(Face::new(gateway, to_xml));
+    let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
+    paths.sort_unstable();
+    paths.dedup();
+    let serving = |path: &'static str| {
+        let face = Arc::clone(&face);
+        any(move |request: Request<Body>| answer(Arc::clone(&face), path, request))
+    };
+    let named = paths.into_iter().filter(|path| !path.is_empty());
+    let router = named.fold(Router::new(), |router, path| router.route(&format!("{BASE_PATH}{path}"), serving(path)));
+    router
+        .route(BASE_PATH, serving(ROOT))
+        .route(&format!("{BASE_PATH}/"), serving(ROOT))
+        .route(&format!("{BASE_PATH}/{{*unknown}}"), serving(NOWHERE))
+}
+
+/// What handlers work with.
+pub struct Face {
+    pub gateway: Gateway,
+    base: String,
+    to_xml: JsonToXml,
+    reads: Arc<Semaphore>,
+    deposits: Arc<Semaphore>,
+}
+
+impl Face {
+    pub fn new(gateway: Gateway, to_xml: JsonToXml) -> Self {
+        let limits = &gateway.config.limits;
+        let lane = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
+        Self {
+            base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
+            to_xml,
+            reads: lane(limits.reads_in_flight_max),
+            deposits: lane(limits.deposits_in_flight_max),
+            gateway,
+        }
+    }
+
+    pub fn writing(&self) -> Writing<'_> {
+        Writing { terminology: &self.gateway.terminology, base: &self.base }
+    }
+
+    pub fn surroundings(&self) -> iti67::Surroundings<'_> {
+        iti67::Surroundings {
+            terminology: &self.gateway.terminology,
+            ins_domains: &self.gateway.config.dmp.ins_domains,
+            page_max: self.gateway.config.limits.search_page_max,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.gateway.clock.now()
+    }
+
+    async fn serve(&self, operation: Operation, parts: &Parts, body: Body) -> Handled {
+        let caller = || self.identify(parts);
+        match operation {
+            Operation::Capabilities => capability::answer(self),
+            Operation::FindDocumentReferences => iti67::search(self, &caller()?, parts, body).await,
+            Operation::ReadDocumentReference => document_reference::read(self, &caller()?, parts).await,
+            Operation::RetrieveDocument => iti68::retrieve(self, &caller()?, parts).await,
+            Operation::TestExistence => existence::search(self, &caller()?, parts).await,
+            Operation::ListConsents => consent::list(self, &caller()?, parts).await,
+            Operation::ReadConsent => consent::read(self, &caller()?, parts).await,
+        }
+    }
+
+    /// Who is calling. A certificate whose holder we cannot tell is refused here, not in the handshake.
+    fn identify(&self, parts: &Parts) -> Result<Caller, Failure> {
+        let presented = parts.extensions.get::<Presented>();
+        let presented = presented.ok_or_else(|| Fault::new("no client certificate", "the listener handed none on"))?;
+        let certificate = Result::as_ref(presented).map_err(Refusal::clone)?;
+        let headers =
+            PurposeHeaders { purpose: header(parts, "x-purpose-of-use")?, reason: header(parts, "x-access-reason")? };
+        Ok(Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)?)
+    }
+
+    /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
+    fn enter(&self, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
+        let semaphore = match lane {
+            Lane::Open => return Ok(None),
+            Lane::Reads => &self.reads,
+            Lane::Deposits => &self.deposits,
+        };
+        Arc::clone(semaphore).try_acquire_owned().map(Some).map_err(|_| {
+            Refusal::new(
+                Rule::Busy,
+                "",
+                "as many requests in flight as are let in",
+                "the same request again in a while",
+            )
+        })
+    }
+
+    /// Writes an answer in `format`. A resource that cannot be turned into XML is our fault, told in JSON.
+    async fn render(&self, answer: Answer, format: Format) -> Result<Response<Body>, Fault> {
+        let (bytes, content_type) = match answer.content {
+            Content::Empty => (Body::empty(), None),
+            Content::Bytes(body) => (body, None),
+            Content::Resource(json) => {
+                let text = match format {
+                    Format::Json => json,
+                    Format::Xml => {
+                        let to_xml = self.to_xml;
+                        let written = tokio::task::spawn_blocking(move || to_xml(&json)).await;
+                        written.map_err(|error| Fault::new("writing XML", error))??
+                    }
+                };
+                let length = text.len();
+                (Body::from(text), Some((format.content_type(), length)))
+            }
+        };
+        let mut response = Response::new(bytes);
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        let headers = response.headers_mut();
+        if let Some((content_type, length)) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Ok(response)
+    }
+}
+
+/// The id under which this answer is logged.
+pub fn answer_id(parts: &Parts) -> Uuid {
+    parts.extensions.get::<AnswerId>().map_or_else(new_uuid, |id| id.0)
+}
+
+/// The id at the end of the path, if it has the form of ours. Any other form is answered like an absent id.
+pub fn id_in_path(parts: &Parts) -> Option<LogicalId> {
+    logical_id(parts.uri.path().rsplit('/').next()?)
+}
+
+/// FHIR ids are compared letter by letter: only the spelling that we give out is one.
+pub fn logical_id(text: &str) -> Option<LogicalId> {
+    text.parse::<LogicalId>().ok().filter(|id| id.to_string() == text)
+}
+
+/// From a request to its answer, whatever happens in between. Never logs the URL: it may hold an INS.
+async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> Response<Body> {
+    let started = Instant::now();
+    let id = new_uuid();
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(AnswerId(id));
+    let operation = operation_of(path, &parts.method);
+    let (format, format_refusal) = format_of(&parts);
+    let name = operation.as_ref().map_or("none", |operation| operation.name());
+    let (handled, place) = match (operation, format_refusal) {
+        (Err(declined), _) => (Err(declined), None),
+        // A document has types of its own; its handler negotiates.
+        (Ok(operation), Some(refusal)) if operation != Operation::RetrieveDocument => (Err(refusal.into()), None),
+        (Ok(operation), _) => match face.enter(operation.lane()) {
+            Ok(place) => (guarded(&face, operation, &parts, body).await, place),
+            Err(refusal) => (Err(refusal.into()), None),
+        },
+    };
+    let rules = handled.as_ref().err().map(|declined| outcome::rule_codes(&declined.failure));
+    let mut response = finish(&face, handled, format, id).await;
+    let status = response.status().as_u16();
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(request.id = %id, operation = name, status, duration_ms, rules, "answered");
+    metrics::histogram!("carnet_fhir_seconds", "operation" => name, "status" => status.to_string())
+        .record(started.elapsed());
+    if let Some(place) = place {
+        // A place in flight is given back when the last byte has left.
+        let body = std::mem::take(response.body_mut());
+        *response.body_mut() = Body::new(body.map_frame(move |frame| {
+            let _ = &place;
+            frame
+        }));
+    }
+    response
+}
+
+/// Calls the handler with the body under its limits; a panic becomes a fault of ours.
+async fn guarded(face: &Face, operation: Operation, parts: &Parts, body: Body) -> Handled {
+    let body = body::guarded(body, &face.gateway.config.limits);
+    match AssertUnwindSafe(face.serve(operation, parts, body)).catch_unwind().await {
+        Ok(handled) => handled,
+        Err(_) => Err(Fault::new("a handler panicked", operation.name()).into()),
+    }
+}
+
+/// Renders what a handler gave back, and any failure on the way.
+async fn finish(face: &Face, handled: Handled, format: Format, id: Uuid) -> Response<Body> {
+    let rendered = match handled {
+        Ok(answer) => face.render(answer, format).await.map_err(Declined::from),
+        Err(declined) => Err(declined),
+    };
+    let mut response = match rendered {
+        Ok(response) => response,
+        Err(declined) => refuse(face, &declined, format, id).await,
+    };
+    let headers = response.headers_mut();
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.entry(VARY).or_insert(HeaderValue::from_static("Accept"));
+    headers.entry(X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    response
+}
+
+async fn refuse(face: &Face, declined: &Declined, format: Format, id: Uuid) -> Response<Body> {
+    if let Failure::Fault(fault) = &declined.failure {
+        let error: &(dyn std::error::Error + 'static) = fault;
+        tracing::error!(request.id = %id, error, "the gateway failed");
+    }
+    let (status, headers) = outcome::status_of(&declined.failure);
+    let told = outcome::of_failure(&declined.failure, id);
+    let answer = Answer::resource(&told).map(|mut answer| {
+        answer.headers = headers;
+        answer.headers.extend(declined.headers.clone());
+        answer.with_status(status)
+    });
+    let rendered = match answer {
+        Ok(answer) => face.render(answer, format).await,
+        Err(fault) => Err(fault),
+    };
+    rendered.unwrap_or_else(|fault| {
+        let error: &(dyn std::error::Error + 'static) = &fault;
+        tracing::error!(request.id = %id, error, "a refusal was not written");
+        let mut bare = Response::new(Body::empty());
+        *bare.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        bare
+    })
+}
+
+/// Errors: `RouteUnknown`; `Method` with the header `Allow`.
+fn operation_of(path: &'static str, method: &Method) -> Result<Operation, Declined> {
+    let here: Vec<&Route> = ROUTES.iter().filter(|route| route.path == path).collect();
+    if here.is_empty() {
+        let refusal =
+            Refusal::new(Rule::RouteUnknown, "http.request-uri", "no such path", "a path of GET /fhir/metadata");
+        return Err(refusal.into());
+    }
+    // HTTP: what can be got can be asked for its head.
+    let asked = if method == Method::HEAD { &Method::GET } else { method };
+    if let Some(route) = here.iter().find(|route| route.method == *asked) {
+        return Ok(route.operation);
+    }
+    let mut allowed: Vec<&str> = here.iter().map(|route| route.method.as_str()).collect();
+    if allowed.contains(&"GET") {
+        allowed.push("HEAD");
+    }
+    let allowed = allowed.join(", ");
+    let refusal = Refusal::new(Rule::Method, "http.method", method.as_str(), allowed.as_str());
+    Err(Declined::from(refusal).with(ALLOW, &allowed))
+}
+
+/// The format of the answer, and the refusal when none will do (which is then told in JSON).
+fn format_of(parts: &Parts) -> (Format, Option<Refusal>) {
+    let query = Query::read(parts.uri.query(), b"").unwrap_or_default();
+    match answer_format(&parts.headers, query.first("_format")) {
+        Ok(format) => (format, None),
+        Err(refusal) => (Format::default(), Some(refusal)),
+    }
+}
+
+/// A header as text. Errors: `HeaderValue` for bytes that are no text.
+fn header<'a>(parts: &'a Parts, name: &'static str) -> Result<Option<&'a str>, Refusal> {
+    let Some(value) = parts.headers.get(name) else { return Ok(None) };
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(Refusal::new(Rule::HeaderValue, format!("header {name}"), "bytes that are no UTF-8", "text")),
+    }
+}
+
+/// Key of the base itself in [`ROUTES`]: transactions are posted there.
+const ROOT: &str = "";
+/// Key that no route has.
+const NOWHERE: &str = "*";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::domain::value_set::Terminology;
+    use crate::spool::SpoolSettings;
+    use serde_json::Value;
+    use tower::ServiceExt as _;
+
+    fn gateway() -> Gateway {
+        Gateway {
+            config: Arc::new(Config::default()),
+            terminology: Arc::new(Terminology::load().unwrap()),
+            clock: Clock::System,
+            spool: SpoolSettings { directory: Arc::new("unused".into()), memory_bytes_max: 0 },
+        }
+    }
+
+    /// Not XML: the conversion is another module's, here only that it is called.
+    #[expect(clippy::unnecessary_wraps, reason = "the type of the function is given")]
+    fn marked(json: &[u8]) -> Result<Vec<u8>, Fault> {
+        Ok([b"<xml>", json].concat())
+    }
+
+    async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::empty()).unwrap();
+        let response = router(gateway(), marked).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
+    }
+
+    fn rule(body: &[u8]) -> String {
+        let json: Value = serde_json::from_slice(body).unwrap();
+        json["issue"][0]["details"]["coding"][0]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test]
+    async fn metadata_needs_no_caller() {
+        let (status, headers, body) = send(Method::GET, "/fhir/metadata", &[]).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers[CONTENT_TYPE], Format::Json.content_type());
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(json["resourceType"], "CapabilityStatement");
+    }
+
+    #[tokio::test]
+    async fn a_head_has_the_length_and_no_body() {
+        let (_, _, body) = send(Method::GET, "/fhir/metadata", &[]).await;
+        let (status, headers, head) = send(Method::HEAD, "/fhir/metadata", &[]).await;
+        assert_eq!((status, head.len()), (StatusCode::OK, 0));
+        assert_eq!(headers[CONTENT_LENGTH], body.len().to_string());
+    }
+
+    #[tokio::test]
+    async fn xml_is_written_when_asked_for() {
+        let (_, headers, body) = send(Method::GET, "/fhir/metadata?_format=xml", &[]).await;
+        assert_eq!(headers[CONTENT_TYPE], Format::Xml.content_type());
+        assert!(body.starts_with(b"<xml>"));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_path_is_told_as_such() {
+        for path in ["/fhir", "/fhir/", "/fhir/Observation", "/fhir/DocumentReference/a/b"] {
+            let (status, _, body) = send(Method::GET, path, &[]).await;
+            assert_eq!((status, rule(&body).as_str()), (StatusCode::NOT_FOUND, "route-unknown"), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_method_that_is_not_served_names_those_that_are() {
+        let (status, headers, body) = send(Method::DELETE, "/fhir/DocumentReference/x", &[]).await;
+        assert_eq!((status, rule(&body).as_str()), (StatusCode::METHOD_NOT_ALLOWED, "method"));
+        assert_eq!(headers[ALLOW], "GET, HEAD");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_can_read_is_refused_in_json() {
+        let (status, headers, body) = send(Method::GET, "/fhir/metadata", &[("accept", "text/csv")]).await;
+        assert_eq!((status, rule(&body).as_str()), (StatusCode::NOT_ACCEPTABLE, "not-acceptable"));
+        assert_eq!(headers[CONTENT_TYPE], Format::Json.content_type());
+    }
+
+    #[tokio::test]
+    async fn the_id_of_the_answer_is_in_header_and_body() {
+        let (_, headers, body) = send(Method::GET, "/fhir/nothing", &[]).await;
+        let json: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(headers["x-request-id"].to_str().unwrap(), json["id"].as_str().unwrap());
+        assert_eq!(headers[CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_certificate_is_a_fault_of_the_listener() {
+        let (status, _, body) = send(Method::GET, "/fhir/DocumentReference", &[]).await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(!String::from_utf8(body).unwrap().contains("certificate"));
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_asks_to_come_back() {
+        let mut gateway = gateway();
+        let mut config = Config::default();
+        config.limits.reads_in_flight_max = 0;
+        gateway.config = Arc::new(config);
+        let request = Request::builder().uri("/fhir/Patient").body(Body::empty()).unwrap();
+        let response = router(gateway, marked).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(http::header::RETRY_AFTER));
+    }
+
+    #[test]
+    fn only_our_own_spelling_of_an_id_is_one() {
+        let id = LogicalId::new();
+        assert_eq!(logical_id(&id.to_string()), Some(id));
+        let shouted = id.to_string().to_uppercase();
+        let simple = id.0.simple().to_string();
+        for other in [shouted.as_str(), simple.as_str(), &id.to_urn(), "", "x"] {
+            assert_eq!(logical_id(other), None, "{other}");
+        }
+    }
+}
