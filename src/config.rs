@@ -52,6 +52,10 @@ pub struct StoreSettings {
     pub documents: String,
     /// OID that every document of this repository carries as `repositoryUniqueId`.
     pub repository_unique_id: String,
+    /// Deposits are refused (507) once the database has this size; 0 for no limit but the disk.
+    pub bytes_max: u64,
+    /// Deposits are refused (507) when less than this is free: the journal of reads needs room to go on.
+    pub free_bytes_min: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -160,6 +164,8 @@ impl Default for StoreSettings {
             database: "sqlite:carnet.db".to_owned(),
             documents: "database".to_owned(),
             repository_unique_id: "1.2.250.1.213.4.1.1.1.2".to_owned(),
+            bytes_max: 0,
+            free_bytes_min: 256 * 1024 * 1024,
         }
     }
 }
@@ -276,7 +282,7 @@ const ENVIRONMENT_PREFIX: &str = "CARNET_";
 const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
     ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
-    ("store", &["database", "documents", "repository_unique_id"]),
+    ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes"]),
     (
         "limits",

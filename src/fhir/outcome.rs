@@ -206,7 +206,7 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::CdaMetadataMismatch => "invariant",
         Rule::UnknownCode => "code-invalid",
         Rule::DuplicateUniqueId | Rule::UniqueIdTwice => "duplicate",
-        Rule::DossierClosed | Rule::AccessDenied | Rule::ActorRefused | Rule::ModeRefused | Rule::CertificateClass => {
+        Rule::DossierClosed | Rule::AccessDenied | Rule::ActorRefused | Rule::ModeRefused | Rule::CertificateClass | Rule::CertificateWithdrawn => {
             "forbidden"
         }
         Rule::Busy => "throttled",
@@ -272,7 +272,8 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ConsentForm
         | Rule::ActorRefused
         | Rule::ModeRefused
-        | Rule::CertificateClass => None,
+        | Rule::CertificateClass
+        | Rule::CertificateWithdrawn => None,
     }
 }
 

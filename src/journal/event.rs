@@ -112,6 +112,25 @@ pub struct EntryMention {
     pub title: String,
 }
 
+impl Action {
+    /// The action in plain words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Search => "search",
+            Self::Read => "read metadata",
+            Self::Retrieve => "read document",
+            Self::Existence => "ask for existence",
+            Self::SetConsent => "change of the patient's list",
+            Self::ListConsents => "read the patient's list",
+            Self::OpenDossier => "open record",
+            Self::CloseDossier => "close record",
+            Self::ReopenDossier => "reopen record",
+            Self::Request => "request",
+        }
+    }
+}
+
 impl Actor {
     pub fn of(caller: &Caller) -> Self {
         match caller {

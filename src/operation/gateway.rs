@@ -1,19 +1,16 @@
-//! The one object that faces talk to.
+//! The one object that faces talk to. Its operations are in the files beside this one.
 
 use std::sync::Arc;
 
-use super::criteria::Criteria;
-use super::draft::DepositRequest;
-use super::outcome::{ConsentOutcome, ConsentRequest, DepositOutcome, Existence, Journaled, Retrieved, SearchOutcome};
+use tokio::sync::Semaphore;
+
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{ConsentId, LogicalId};
-use crate::domain::ins::Ins;
 use crate::domain::value_set::Terminology;
-use crate::identity::caller::Caller;
-use crate::refusal::{Failure, Fault};
+use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
+use crate::store::Store;
+use crate::store::connect::Room;
 
 /// Everything an operation needs. Cheap to clone.
 #[derive(Clone)]
@@ -22,65 +19,33 @@ pub struct Gateway {
     pub terminology: Arc<Terminology>,
     pub clock: Clock,
     pub spool: SpoolSettings,
+    pub(super) store: Store,
+    /// Documents being parsed at one time: the parser may hold the largest text of each in memory.
+    pub(super) readers: Arc<Semaphore>,
 }
 
 impl Gateway {
-    /// ITI-65, ITI-105, ITI-41, import: all or nothing.
-    pub async fn deposit(
-        &self,
-        caller: &Caller,
-        request: DepositRequest,
-    ) -> Result<Journaled<DepositOutcome>, Failure> {
-        let _ = (caller, request);
-        Err(Fault::new("not built yet", "stub").into())
+    /// Opens the store that `config` names and checks the tables of the standard.
+    pub async fn open(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
+        let terminology = Terminology::load().map_err(|error| Fault::new("tables of the standard", error))?;
+        let file = config.sqlite_path().ok_or_else(|| Fault::new("store.database", "not an SQLite address"))?;
+        let room = Room { bytes_max: config.store.bytes_max, free_bytes_min: config.store.free_bytes_min };
+        let store = Store::open_sqlite(file, room).await.map_err(|error| Fault::new("open the database", error))?;
+        // Beside the database: the same disk holds both, so that one figure tells how much room is left.
+        let directory = match file.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => std::path::PathBuf::from("."),
+        };
+        let spool =
+            SpoolSettings { directory: Arc::new(directory), memory_bytes_max: config.limits.document_memory_bytes_max };
+        let readers = Arc::new(Semaphore::new(READERS));
+        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, store, readers })
     }
 
-    /// ITI-67, ITI-18.
-    pub async fn search(&self, caller: &Caller, criteria: &Criteria) -> Result<Journaled<SearchOutcome>, Failure> {
-        let _ = (caller, criteria);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    /// Metadata of one document. Absent and hidden: `Rule::NotFound`.
-    pub async fn read(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<DocumentEntry>, Failure> {
-        let _ = (caller, id);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    /// ITI-68, ITI-43: the document itself. Absent and hidden: `Rule::NotFound`.
-    pub async fn retrieve(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<Retrieved>, Failure> {
-        let _ = (caller, id);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    /// TD0.2. `None`: nobody of that INS has a record here.
-    pub async fn existence(&self, caller: &Caller, ins: &Ins) -> Result<Journaled<Option<Existence>>, Failure> {
-        let _ = (caller, ins);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    /// TD0.3 by a professional, or the patient's own act through their portal.
-    pub async fn set_consent(
-        &self,
-        caller: &Caller,
-        request: ConsentRequest,
-    ) -> Result<Journaled<ConsentOutcome>, Failure> {
-        let _ = (caller, request);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    /// Lines of a patient's list that the caller may see: a professional their own, the portal all.
-    pub async fn list_consents(
-        &self,
-        caller: &Caller,
-        patient: &Ins,
-    ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
-        let _ = (caller, patient);
-        Err(Fault::new("not built yet", "stub").into())
-    }
-
-    pub async fn read_consent(&self, caller: &Caller, id: ConsentId) -> Result<Journaled<ConsentOutcome>, Failure> {
-        let _ = (caller, id);
-        Err(Fault::new("not built yet", "stub").into())
+    /// Whether the database answers: what readiness means.
+    pub async fn is_ready(&self) -> bool {
+        self.store.read("ready", |tx| Box::pin(crate::store::journal::find_last(tx))).await.is_ok()
     }
 }
+
+const READERS: usize = 4;

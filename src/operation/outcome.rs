@@ -1,9 +1,7 @@
 //! What operations give back to the faces.
 
-use std::ops::Range;
+pub use super::retrieve::Retrieved;
 
-use bytes::Bytes;
-use futures_util::Stream;
 use jiff::Timestamp;
 
 use crate::domain::consent::{Consent, ConsentKind};
@@ -11,7 +9,6 @@ use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::DossierState;
 use crate::domain::ids::{ConsentId, EntryUuid, LogicalId, SubmissionSetUuid};
 use crate::domain::ins::Ins;
-use crate::refusal::Fault;
 
 /// Proof that the journal line of this outcome is on stable storage. Only operations make one.
 #[derive(Debug)]
@@ -112,24 +109,4 @@ pub enum ConsentOutcome {
         document: LogicalId,
         state: ConsentState,
     },
-}
-
-/// A document that may now be read, piece by piece: its journal line is durable.
-pub struct Retrieved {
-    pub entry: DocumentEntry,
-    pub(super) content: Box<dyn ContentSource>,
-}
-
-/// Where document bytes come from once they may leave.
-pub trait ContentSource: Send + Sync {
-    /// The bytes of `range`, in pieces of bounded size.
-    fn stream(self: Box<Self>, range: Range<u64>)
-    -> std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
-}
-
-impl Retrieved {
-    /// `range` must lie within `0..entry.fingerprint.size_bytes`.
-    pub fn stream(self, range: Range<u64>) -> std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>> {
-        self.content.stream(range)
-    }
 }

@@ -17,31 +17,11 @@ use crate::domain::code::Code;
 use crate::domain::confidentiality::{Confidentiality, ConfidentialityLevel, VisibilityLabel};
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
 use crate::domain::status::AvailabilityStatus;
-use crate::identity::caller::CallerId;
-
-/// Who already bears a unique id: enough to tell "sent twice" from "taken", nothing that could leak more.
-#[derive(Debug, Clone)]
-pub struct Holder {
-    pub dossier: DossierId,
-    pub logical_id: LogicalId,
-    pub entry_uuid: EntryUuid,
-    pub version: u32,
-    pub submission_set: String,
-    pub depositor: (String, String),
-    pub registered: Timestamp,
-    pub sha256: Sha256Hash,
-}
-
-impl Holder {
-    pub fn was_deposited_by(&self, caller: &CallerId) -> bool {
-        self.depositor.0 == caller.kind() && self.depositor.1 == caller.number()
-    }
-}
 
 /// Writes an entry with its labels, authors, lists and associations.
 pub async fn insert(
@@ -64,9 +44,24 @@ pub async fn insert(
     Ok(())
 }
 
-/// Who bears `unique_id` already, in whichever record.
-pub async fn find_holder(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<Option<Holder>, Error> {
-    tx.fetch_optional(FIND_HOLDER, vec![unique_id.to_urn().into()]).await?.as_ref().map(read_holder).transpose()
+/// The entries of one submission set, in the order of their deposit: id, entryUUID, version.
+pub async fn list_of_submission_set(
+    tx: &mut Tx<'_>,
+    set: SubmissionSetUuid,
+) -> Result<Vec<(LogicalId, EntryUuid, u32)>, Error> {
+    let rows = tx.fetch_all(LIST_OF_SUBMISSION_SET, vec![set.to_string().into()]).await?;
+    rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?, version(row, 2)?))).collect()
+}
+
+/// What the entries of one submission set replaced, in the order of their deposit.
+pub async fn list_replaced_by(tx: &mut Tx<'_>, set: SubmissionSetUuid) -> Result<Vec<LogicalId>, Error> {
+    let rows = tx.fetch_all(LIST_REPLACED_BY, vec![set.to_string().into()]).await?;
+    rows.iter().map(|row| parse(&row.text(0)?)).collect()
+}
+
+/// Whether some document, in whichever record, already bears `unique_id`.
+pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Error> {
+    Ok(tx.fetch_optional(FIND_UNIQUE_ID, vec![unique_id.to_urn().into()]).await?.is_some())
 }
 
 /// The record that holds the entry `id`: what a decision needs before anything of the entry is read.
@@ -275,9 +270,9 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
-    let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
+    let all: Vec<_> = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
     let mut roles = 0_usize;
-    for (position, (part, author)) in all.enumerate() {
+    for (position, (part, author)) in all.into_iter().enumerate() {
         let person = author.person.as_ref();
         let person_id = person.and_then(|person| person.id.as_ref());
         let institution = author.institution.as_ref();
@@ -317,9 +312,12 @@ async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadat
         let Identifier { system, value } = &reference.identifier;
         insert_item(tx, key("reference", position), &reference.kind, value, Some(system)).await?;
     }
-    let slots = metadata.other_slots.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    for (position, (name, value)) in slots.enumerate() {
-        insert_item(tx, key("slot", position), name, value, None).await?;
+    let mut slots = 0;
+    for (name, values) in &metadata.other_slots {
+        for value in values {
+            insert_item(tx, key("slot", slots), name, value, None).await?;
+            slots += 1;
+        }
     }
     Ok(())
 }
@@ -375,7 +373,7 @@ fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, DocumentId), Er
     let entry = DocumentEntry {
         entry_uuid: parse(&row.text(38)?)?,
         logical_id: parse(&row.text(3)?)?,
-        version: u32::try_from(row.integer(39)?).map_err(|error| Error::inconsistent(TABLE, error))?,
+        version: version(row, 39)?,
         submission_set: parse(&row.text(1)?)?,
         availability_status: status.ok_or_else(|| Error::inconsistent(TABLE, "status"))?,
         metadata,
@@ -427,17 +425,8 @@ fn read_author(row: &Row) -> Result<Author, Error> {
     Ok(Author { person, institution, roles: Vec::new(), specialty })
 }
 
-fn read_holder(row: &Row) -> Result<Holder, Error> {
-    Ok(Holder {
-        dossier: parse(&row.text(0)?)?,
-        logical_id: parse(&row.text(1)?)?,
-        entry_uuid: parse(&row.text(2)?)?,
-        version: u32::try_from(row.integer(3)?).map_err(|error| Error::inconsistent(TABLE, error))?,
-        submission_set: row.text(4)?,
-        depositor: (row.text(5)?, row.text(6)?),
-        registered: instant(TABLE, row.integer(7)?)?,
-        sha256: Sha256Hash(fixed(row.bytes(8)?)?),
-    })
+fn version(row: &Row, at: usize) -> Result<u32, Error> {
+    u32::try_from(row.integer(at)?).map_err(|error| Error::inconsistent(TABLE, error))
 }
 
 fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
@@ -492,7 +481,7 @@ fn read_dtm(text: &str) -> Result<Dtm, Error> {
     Dtm::from_hl7(text).map_err(|error| Error::inconsistent(TABLE, error))
 }
 
-fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, Error> {
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, Error> {
     text.parse().map_err(|error: T::Err| Error::inconsistent(TABLE, error))
 }
 
@@ -543,10 +532,15 @@ INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, e
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";
 
-const FIND_HOLDER: &str = "-- store::document_entry::find_holder
-SELECT e.dossier_id, e.logical_id, e.entry_uuid, e.version, e.submission_set_uuid, e.depositor_kind, e.depositor,
-  e.registered_us, d.sha256
-FROM document_entry e JOIN document d ON d.document_id = e.document_id WHERE e.unique_id = $1";
+const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
+SELECT logical_id, entry_uuid, version FROM document_entry WHERE submission_set_uuid = $1 ORDER BY entry_id";
+
+const LIST_REPLACED_BY: &str = "-- store::document_entry::list_replaced_by
+SELECT a.target_logical_id FROM association a JOIN document_entry e ON e.logical_id = a.source_logical_id
+WHERE e.submission_set_uuid = $1 AND a.kind = 'replaces' ORDER BY e.entry_id, a.target_logical_id";
+
+const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
+SELECT entry_id FROM document_entry WHERE unique_id = $1";
 
 const FIND_DOSSIER: &str = "-- store::document_entry::find_dossier
 SELECT dossier_id FROM document_entry WHERE logical_id = $1";

@@ -42,7 +42,7 @@ impl Error {
         }
     }
 
-    pub(super) fn inconsistent(table: &'static str, problem: impl ToString) -> Self {
+    pub(super) fn inconsistent(table: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::InconsistentRow { table, problem: problem.to_string() }
     }
 

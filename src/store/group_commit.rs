@@ -25,7 +25,7 @@ struct Queued {
 
 /// Handle on the queue of the writer.
 #[derive(Clone)]
-pub struct GroupCommit {
+pub(super) struct GroupCommit {
     queue: mpsc::Sender<Queued>,
 }
 
@@ -112,10 +112,12 @@ async fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Queued>) {
 async fn in_savepoint(connection: &mut SqliteConnection, job: Job) -> Result<Result<(), Error>, Error> {
     statement(connection, "SAVEPOINT job").await?;
     let outcome = job(&mut Tx::new(connection)).await;
-    if outcome.is_err() {
-        if let Err(gone) = statement(connection, "ROLLBACK TO job").await {
-            return Err(outcome.err().unwrap_or(gone));
-        }
+    if let Err(refused) = outcome {
+        return match statement(connection, "ROLLBACK TO job").await {
+            Ok(()) => statement(connection, "RELEASE job").await.map(|()| Err(refused)),
+            // The whole transaction is gone: the job's own error says why.
+            Err(_) => Err(refused),
+        };
     }
     statement(connection, "RELEASE job").await?;
     Ok(outcome)

@@ -8,10 +8,11 @@ use super::content::DocumentId;
 use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
-use crate::access::decide::{Act, Consult, Permit};
+use crate::access::decide::{Act, Consult, Permit, SetList};
+use crate::access::visibility::{Masked, Scope, Visibility};
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 
 /// What a search found: how many in all, and the page asked for.
@@ -50,18 +51,37 @@ pub async fn find_one<A: Act>(
     permit: &Permit<A>,
     name: &EntryName,
 ) -> Result<Option<(DocumentEntry, DocumentId)>, Error> {
+    select_one(tx, permit.dossier(), permit.visibility(), name).await
+}
+
+async fn select_one(
+    tx: &mut Tx<'_>,
+    dossier: DossierId,
+    visibility: &Visibility,
+    name: &EntryName,
+) -> Result<Option<(DocumentEntry, DocumentId)>, Error> {
     let mut one = select();
-    one.push_param(permit.dossier().to_string().into());
+    one.push_param(dossier.to_string().into());
     let (column, value) = match name {
         EntryName::Logical(id) => (" AND e.logical_id = ", id.to_string()),
         EntryName::Unique(id) => (" AND e.unique_id = ", id.to_urn()),
-        EntryName::Entry(id) => (" AND e.entry_uuid = ", id.clone()),
+        EntryName::Entry(id) => (" AND e.entry_uuid = ", id.to_string()),
     };
     one.push(column);
     one.push_param(value.into());
-    one.push_visibility("e", permit.visibility());
+    one.push_visibility("e", visibility);
     let rows = one.fetch_all(tx).await?;
-    Ok(read_entries(tx, &rows, permit.visibility()).await?.pop())
+    Ok(read_entries(tx, &rows, visibility).await?.pop())
+}
+
+/// One entry of the record whatever hides it: for the patient's own acts, which no label stands against.
+pub async fn find_by_owner(
+    tx: &mut Tx<'_>,
+    permit: &Permit<SetList>,
+    name: &EntryName,
+) -> Result<Option<DocumentEntry>, Error> {
+    let visibility = Visibility { scope: Scope::Record, masked: Masked::Shown, holder: permit.holder().clone() };
+    Ok(select_one(tx, permit.dossier(), &visibility, name).await?.map(|(entry, _)| entry))
 }
 
 /// By which name one entry is asked for.
@@ -69,7 +89,7 @@ pub async fn find_one<A: Act>(
 pub enum EntryName {
     Logical(LogicalId),
     Unique(UniqueId),
-    Entry(String),
+    Entry(EntryUuid),
 }
 
 fn select() -> Composer {

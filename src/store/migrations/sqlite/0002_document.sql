@@ -12,7 +12,8 @@ CREATE TABLE submission_set (
     comments             TEXT,
     depositor_kind       TEXT    NOT NULL,             -- ps | struct | operator: from the certificate
     depositor            TEXT    NOT NULL,
-    registered_us        INTEGER NOT NULL
+    registered_us        INTEGER NOT NULL,
+    digest               BLOB    NOT NULL              -- SHA-256 of the request, by which a resend is known
 ) STRICT;
 CREATE INDEX submission_set_by_dossier ON submission_set (dossier_id, registered_us);
 

@@ -1,0 +1,112 @@
+//! `carnet journal`: reads the access journal and verifies its chain.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::record::read_ins;
+use super::{Ending, open_gateway, print_json, runtime, say, say_refusals};
+use crate::journal::chain::Verdict;
+use crate::journal::event::{Actor, Event, Outcome, StatedPurpose};
+use crate::operation::gateway::Gateway;
+use crate::refusal::Failure;
+
+/// Read the access journal; verify that nothing in it was changed
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Configuration; defaults apply without one
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXAMPLE: &str = "Examples:
+  carnet journal show --ins 279035121518989
+  carnet journal verify --json";
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print the lines, oldest first
+    Show {
+        /// Only the lines of this patient's record
+        #[arg(long)]
+        ins: Option<String>,
+    },
+    /// Walk the chain: prints its head, or the first line that was changed, removed or moved
+    Verify,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    runtime()?.block_on(async {
+        let gateway = open_gateway(arguments.config.as_deref()).await?;
+        let done = match &arguments.action {
+            Action::Show { ins } => show(&gateway, ins.as_deref(), arguments.json).await,
+            Action::Verify => verify(&gateway, arguments.json).await,
+        };
+        done.or_else(say_refusals)
+    })
+}
+
+async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending, Failure> {
+    const LINES_AT_ONCE: u32 = 500;
+    let ins = ins.map(|text| read_ins(text, &gateway.config)).transpose()?;
+    let mut after = 0;
+    loop {
+        let lines = gateway.list_journal(ins.as_ref(), after, LINES_AT_ONCE).await?;
+        let Some((last, _)) = lines.last() else { return Ok(Ending::Done) };
+        after = *last;
+        for (position, event) in &lines {
+            if json {
+                print_json(&json!({ "position": position, "event": event }));
+            } else {
+                say(&format!("{position:>5}  {}", sentence(event)));
+            }
+        }
+    }
+}
+
+async fn verify(gateway: &Gateway, json: bool) -> Result<Ending, Failure> {
+    let verdict = gateway.verify_journal().await?;
+    if json {
+        print_json(&json!(verdict));
+    } else {
+        say(&match &verdict {
+            Verdict::Intact { lines, head } => format!("intact: {lines} lines, head {head}"),
+            Verdict::Broken { position, problem } => format!("BROKEN at line {position}: {problem}"),
+        });
+    }
+    Ok(if matches!(verdict, Verdict::Intact { .. }) { Ending::Done } else { Ending::Refused })
+}
+
+/// One line in words: when, who, what, with which outcome, on which documents.
+pub(super) fn sentence(event: &Event) -> String {
+    let who = match &event.actor {
+        Actor::Professional { ps_id, family, given, .. } => format!("{given} {family} ({ps_id})"),
+        Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
+        Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
+        Actor::Operator => "the operator".to_owned(),
+        Actor::Unidentified { certificate_serial } => format!("certificate {certificate_serial}"),
+    };
+    let purpose = match &event.purpose {
+        StatedPurpose::Normal | StatedPurpose::NotRead => String::new(),
+        StatedPurpose::BrisDeGlace { reason } => format!(" [bris de glace: {reason}]"),
+        StatedPurpose::Centre15 => " [centre 15]".to_owned(),
+    };
+    let result = match &event.result {
+        Outcome::Done { .. } => "done".to_owned(),
+        Outcome::DoneBefore => "already done".to_owned(),
+        Outcome::Denied { rule } => format!("DENIED ({rule})"),
+        Outcome::Refused { rules } => format!("refused ({})", rules.join(", ")),
+        Outcome::NotFound => "not found".to_owned(),
+    };
+    let entries: Vec<String> =
+        event.entries.iter().map(|entry| format!("{} \"{}\"", entry.type_code, entry.title)).collect();
+    let documents = if entries.is_empty() { String::new() } else { format!(": {}", entries.join(", ")) };
+    format!("{}  {who}{purpose}  {}  {result}{documents}", event.at.strftime("%Y-%m-%d %H:%M:%S"), event.action.words())
+}

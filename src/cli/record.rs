@@ -1,0 +1,224 @@
+//! `carnet record`: accounts and the patient's list, for operators and tests. Source: G, F.2.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::{Ending, open_gateway, print_json, runtime, say, say_refusals};
+use crate::config::{Config, InsDomain};
+use crate::domain::consent::{Consent, ConsentKind, Grantee};
+use crate::domain::dossier::{Dossier, DossierState};
+use crate::domain::ids::LogicalId;
+use crate::domain::ins::{Ins, InsAuthority, InsError};
+use crate::domain::national_id::{PsIdNat, StructIdNat};
+use crate::identity::caller::Caller;
+use crate::operation::account::{AccountMove, Opening};
+use crate::operation::gateway::Gateway;
+use crate::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
+use crate::refusal::Failure;
+
+/// Open, show, close and reopen a patient's record; keep the patient's list at their written demand
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+    /// Configuration; defaults apply without one
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    /// Print the outcome as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const EXAMPLE: &str = "Examples:
+  carnet record open --ins '1.2.250.1.213.1.4.8|279035121518989'
+  carnet record block --ins 279035121518989 --ps 801234567897
+  carnet record mask --ins 279035121518989 --document 019a0c5e-2d7b-7f3a-8c1d-2e3f4a5b6c7d";
+
+#[derive(Args)]
+struct Patient {
+    /// `OID|matricule`, or the matricule alone for the NIR authority of the first configured domain
+    #[arg(long)]
+    ins: String,
+}
+
+#[derive(Args)]
+struct OfProfessional {
+    #[command(flatten)]
+    patient: Patient,
+    /// `PS_IdNat` of the professional
+    #[arg(long)]
+    ps: PsIdNat,
+}
+
+#[derive(Args)]
+struct OfDocument {
+    #[command(flatten)]
+    patient: Patient,
+    /// Id of the DocumentReference
+    #[arg(long)]
+    document: LogicalId,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Open a record: it takes deposits from now on
+    Open(Patient),
+    /// Show state and list of a record
+    Show(Patient),
+    /// Close a record: nothing goes in or out
+    Close(Patient),
+    /// Reopen a closed record
+    Reopen(Patient),
+    /// Let a professional consult the record
+    Authorise(OfProfessional),
+    /// Let the professionals of a structure consult the record
+    AuthoriseStructure {
+        #[command(flatten)]
+        patient: Patient,
+        /// `Struct_IdNat` of the structure
+        #[arg(long)]
+        structure: StructIdNat,
+    },
+    /// End the authorisation of a professional
+    Revoke(OfProfessional),
+    /// Block a professional: they consult nothing, whatever else holds; they may still deposit
+    Block(OfProfessional),
+    /// End a block; the authorisation does not come back by itself
+    Unblock(OfProfessional),
+    /// Name the médecin traitant: they also see masked documents
+    MedecinTraitant(OfProfessional),
+    /// Mask a document to professionals (MASQUE_PS)
+    Mask(OfDocument),
+    /// Unmask a document
+    Unmask(OfDocument),
+    /// Oppose consultation by bris de glace
+    OpposeBrisDeGlace(Patient),
+    /// Oppose consultation by the emergency regulation centre
+    OpposeCentre15(Patient),
+}
+
+pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
+    let Arguments { action, config, json } = arguments;
+    runtime()?.block_on(async {
+        let gateway = open_gateway(config.as_deref()).await?;
+        match act(&gateway, action).await {
+            Ok(answer) => {
+                print(json, &answer);
+                Ok(Ending::Done)
+            }
+            Err(failure) => say_refusals(failure),
+        }
+    })
+}
+
+fn print(json: bool, answer: &Value) {
+    if json {
+        return print_json(answer);
+    }
+    for (key, value) in answer.as_object().into_iter().flatten() {
+        match value {
+            Value::Array(lines) => lines.iter().for_each(|line| say(&format!("{key}: {}", plain(line)))),
+            other => say(&format!("{key}: {}", plain(other))),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}
+
+async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
+    use ConsentState::{Active, Inactive};
+    let config = &gateway.config;
+    let list = |patient: Patient, kind, state| (patient, ConsentProvision::List(kind), state);
+    let authorisation = |ps| ConsentKind::Authorisation(Grantee::Professional(ps));
+    let (patient, provision, state) = match action {
+        Action::Open(patient) => return open(gateway, &read_ins(&patient.ins, config)?).await,
+        Action::Show(patient) => {
+            let dossier = gateway.show_dossier(&read_ins(&patient.ins, config)?).await?.disclose();
+            return Ok(describe(&dossier));
+        }
+        Action::Close(patient) => return change(gateway, &patient, AccountMove::Close).await,
+        Action::Reopen(patient) => return change(gateway, &patient, AccountMove::Reopen).await,
+        Action::Authorise(of) => list(of.patient, authorisation(of.ps), Active),
+        Action::AuthoriseStructure { patient, structure } => {
+            list(patient, ConsentKind::Authorisation(Grantee::Structure(structure)), Active)
+        }
+        Action::Revoke(of) => list(of.patient, authorisation(of.ps), Inactive),
+        Action::Block(of) => list(of.patient, ConsentKind::Block(of.ps), Active),
+        Action::Unblock(of) => list(of.patient, ConsentKind::Block(of.ps), Inactive),
+        Action::MedecinTraitant(of) => list(of.patient, ConsentKind::MedecinTraitant(of.ps), Active),
+        Action::Mask(of) => (of.patient, ConsentProvision::Mask(of.document), Active),
+        Action::Unmask(of) => (of.patient, ConsentProvision::Mask(of.document), Inactive),
+        Action::OpposeBrisDeGlace(patient) => list(patient, ConsentKind::OppositionBrisDeGlace, Active),
+        Action::OpposeCentre15(patient) => list(patient, ConsentKind::OppositionCentre15, Active),
+    };
+    let patient = read_ins(&patient.ins, config)?;
+    let request = ConsentRequest { patient, id: None, provision, state, since: None, until: None };
+    gateway.set_consent(&Caller::Operator, request).await?.disclose();
+    Ok(json!({ "done": true }))
+}
+
+async fn open(gateway: &Gateway, ins: &Ins) -> Result<Value, Failure> {
+    let opening = gateway.open_dossier(ins).await?.disclose();
+    Ok(json!({ "opened": opening == Opening::Opened }))
+}
+
+async fn change(gateway: &Gateway, patient: &Patient, change: AccountMove) -> Result<Value, Failure> {
+    let ins = read_ins(&patient.ins, &gateway.config)?;
+    let state = gateway.move_dossier(&ins, change).await?.disclose();
+    Ok(json!({ "state": state.word() }))
+}
+
+fn describe(dossier: &Dossier) -> Value {
+    let closed = match dossier.state {
+        DossierState::Closed { at } => Value::String(at.to_string()),
+        DossierState::OpenNotActivated | DossierState::Activated => Value::Null,
+    };
+    json!({
+        "dossier": dossier.id.to_string(),
+        "state": dossier.state.word(),
+        "closed": closed,
+        "ins": dossier.ins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "list": dossier.consents.iter().map(describe_line).collect::<Vec<_>>(),
+    })
+}
+
+fn describe_line(line: &Consent) -> Value {
+    let who = match &line.kind {
+        ConsentKind::Authorisation(Grantee::Structure(structure)) => structure.to_string(),
+        ConsentKind::Authorisation(Grantee::Professional(ps))
+        | ConsentKind::Block(ps)
+        | ConsentKind::MedecinTraitant(ps) => ps.to_string(),
+        ConsentKind::OppositionBrisDeGlace | ConsentKind::OppositionCentre15 => "everybody".to_owned(),
+    };
+    let until = line.until.map_or_else(|| "no end".to_owned(), |until| until.to_string());
+    json!({ "id": line.id.to_string(), "kind": line.kind.word(), "who": who, "since": line.since.to_string(), "until": until })
+}
+
+/// Reads `OID|matricule`, or a matricule alone under the NIR authority of the first configured domain.
+pub(super) fn read_ins(text: &str, config: &Config) -> Result<Ins, Failure> {
+    use crate::refusal::{Refusal, Rule};
+    let read = if text.contains('|') { text.parse() } else { Ins::parse(text, default_authority(config).oid()) };
+    read.map_err(|error: InsError| {
+        let rule = if error == InsError::Key { Rule::InsKey } else { Rule::InsForm };
+        Refusal::new(rule, "--ins", crate::domain::ins::mask(text), error.to_string()).into()
+    })
+}
+
+fn default_authority(config: &Config) -> InsAuthority {
+    match config.dmp.ins_domains.first() {
+        Some(InsDomain::Test) => InsAuthority::NirTest,
+        Some(InsDomain::Demo) => InsAuthority::Demonstration,
+        Some(InsDomain::Production) | None => InsAuthority::Nir,
+    }
+}

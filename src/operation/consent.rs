@@ -1,0 +1,227 @@
+//! The patient's list: TD0.3 by a professional, everything else by the patient's own act. Source: F.1, F.2.
+
+use jiff::Timestamp;
+
+use super::frame::{Attempt, access_denied, not_found, store_failure};
+use super::gateway::Gateway;
+use super::outcome::{ConsentOutcome, ConsentProvision, ConsentRequest, ConsentState, Journaled};
+use crate::access::decide::{DeclareAuthorisation, Denial, Permit, SetList, decide};
+use crate::domain::confidentiality::VisibilityLabel;
+use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use crate::domain::dossier::Dossier;
+use crate::domain::ids::{ConsentId, LogicalId};
+use crate::domain::ins::Ins;
+use crate::identity::caller::Caller;
+use crate::journal::chain::record;
+use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::refusal::{Failure, Refusal, Rule};
+use crate::store::search::{EntryName, find_by_owner};
+use crate::store::{self, Tx, consent, document_entry, dossier};
+
+impl Gateway {
+    /// Writes a line of the list, or masks or unmasks a document; effective on the next request.
+    pub async fn set_consent(
+        &self,
+        caller: &Caller,
+        request: ConsentRequest,
+    ) -> Result<Journaled<ConsentOutcome>, Failure> {
+        let attempt = self.attempt(caller, Action::SetConsent);
+        let asking = caller.clone();
+        let write = self.store.write("set_consent", move |tx| {
+            Box::pin(async move {
+                let (event, outcome) = set(tx, &attempt, &asking, request).await?;
+                record(tx, &event).await?;
+                Ok(outcome)
+            })
+        });
+        write.await.map_err(store_failure)?.map(Journaled::new)
+    }
+
+    /// Lines of a patient's list: a professional sees those that name them, the portal and the operator all.
+    /// Blocks are the patient's: a professional is never shown one.
+    pub async fn list_consents(
+        &self,
+        caller: &Caller,
+        patient: &Ins,
+    ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
+        let attempt = self.attempt(caller, Action::ListConsents);
+        let asked = patient.clone();
+        let read =
+            self.store.read("list_consents", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
+        let found = read.await.map_err(store_failure)?;
+        let event = match &found {
+            Some(dossier) => attempt.event(Subject::of(dossier.id), done("F.1 TD1.6"), Vec::new()),
+            None => attempt.not_found(Subject::Unknown),
+        };
+        self.write_line(event).await?;
+        let lines = found.into_iter().flat_map(|dossier| dossier.consents).filter(|line| may_see(caller, line));
+        Ok(Journaled::new(lines.map(|consent| ConsentOutcome::List { patient: patient.clone(), consent }).collect()))
+    }
+
+    /// One line by its id. Absent and not for this caller: `Rule::NotFound`.
+    pub async fn read_consent(&self, caller: &Caller, id: ConsentId) -> Result<Journaled<ConsentOutcome>, Failure> {
+        let attempt = self.attempt(caller, Action::ListConsents);
+        let read = self.store.read("read_consent", move |tx| {
+            Box::pin(async move {
+                match consent::find_dossier(tx, id).await? {
+                    Some(dossier_id) => dossier::load(tx, dossier_id).await.map(Some),
+                    None => Ok(None),
+                }
+            })
+        });
+        let found = read.await.map_err(store_failure)?.and_then(|dossier| line_of(dossier, caller, id));
+        let event = match &found {
+            Some((dossier, _)) => attempt.event(dossier.clone(), done("F.1 TD1.6"), Vec::new()),
+            None => attempt.not_found(Subject::Unknown),
+        };
+        self.write_line(event).await?;
+        found.map(|(_, outcome)| Journaled::new(outcome)).ok_or_else(not_found)
+    }
+}
+
+type Set = (Event, Result<ConsentOutcome, Failure>);
+
+async fn set(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    caller: &Caller,
+    request: ConsentRequest,
+) -> Result<Set, store::Error> {
+    let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
+        return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
+    };
+    if let Caller::Direct(professional, _) = caller {
+        let own = Grantee::Professional(professional.id.clone());
+        if request.provision != ConsentProvision::List(ConsentKind::Authorisation(own)) {
+            let refusal = Refusal::new(
+                Rule::ModeRefused,
+                "Consent.provision",
+                "something else than the caller's own authorisation",
+                "a professional declares their own authorisation (TD0.3); the rest of the list is the patient's",
+            );
+            let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
+            return Ok((event, Err(refusal.into())));
+        }
+        return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
+            Ok(permit) => {
+                let declared_by = DeclaredBy::Professional(professional.id.clone());
+                let rule = permit.rule().code();
+                write_line(tx, attempt, &dossier, request, declared_by, rule).await
+            }
+            Err(denial) => Ok(denied(attempt, &dossier, denial)),
+        };
+    }
+    match decide::<SetList>(caller, &dossier, attempt.now) {
+        Ok(permit) => match request.provision {
+            ConsentProvision::Mask(document) => {
+                mask(tx, attempt, &permit, request.patient, document, request.state).await
+            }
+            ConsentProvision::List(_) => {
+                write_line(tx, attempt, &dossier, request, DeclaredBy::Patient, permit.rule().code()).await
+            }
+        },
+        Err(denial) => Ok(denied(attempt, &dossier, denial)),
+    }
+}
+
+/// A line that says the same is changed, not doubled: a block set twice is one block.
+async fn write_line(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    dossier: &Dossier,
+    request: ConsentRequest,
+    declared_by: DeclaredBy,
+    rule: &str,
+) -> Result<Set, store::Error> {
+    let ConsentProvision::List(kind) = request.provision else {
+        return Ok((attempt.not_found(Subject::of(dossier.id)), Err(not_found())));
+    };
+    let now = attempt.now;
+    let known = match request.id {
+        Some(id) => dossier.consents.iter().find(|line| line.id == id && line.kind == kind),
+        None => dossier.consents.iter().find(|line| line.kind == kind && line.in_force(now)),
+    };
+    if request.id.is_some() && known.is_none() {
+        return Ok((attempt.not_found(Subject::of(dossier.id)), Err(not_found())));
+    }
+    let id = known.map_or_else(ConsentId::new, |line| line.id);
+    let since = request.since.unwrap_or_else(|| known.map_or(now, |line| line.since));
+    let until = match request.state {
+        ConsentState::Active => request.until,
+        ConsentState::Inactive => Some(request.until.map_or(now, |until| until.min(now))),
+    };
+    if matches!(kind, ConsentKind::Block(_)) && request.state == ConsentState::Active {
+        end_authorisation_of_blocked(tx, dossier, &kind, now).await?;
+    }
+    let line = Consent { id, kind, since, until, declared_by };
+    consent::upsert(tx, dossier.id, &line).await?;
+    let event = attempt.event(Subject::of(dossier.id), done(rule), Vec::new());
+    Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
+}
+
+/// Unblocking does not bring an authorisation back (T-19), so a block ends it for good.
+async fn end_authorisation_of_blocked(
+    tx: &mut Tx<'_>,
+    dossier: &Dossier,
+    block: &ConsentKind,
+    now: Timestamp,
+) -> Result<(), store::Error> {
+    let ConsentKind::Block(blocked) = block else { return Ok(()) };
+    let ends = |kind: &ConsentKind| match kind {
+        ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
+        _ => false,
+    };
+    for line in dossier.consents.iter().filter(|line| ends(&line.kind) && line.in_force(now)) {
+        consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..line.clone() }).await?;
+    }
+    Ok(())
+}
+
+async fn mask(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    permit: &Permit<SetList>,
+    patient: Ins,
+    document: LogicalId,
+    state: ConsentState,
+) -> Result<Set, store::Error> {
+    let subject = Subject::of(permit.dossier());
+    let present = state == ConsentState::Active;
+    if !document_entry::set_label(tx, permit, document, VisibilityLabel::MasquePs, present, attempt.now).await? {
+        return Ok((attempt.not_found(subject), Err(not_found())));
+    }
+    let entry = find_by_owner(tx, permit, &EntryName::Logical(document)).await?;
+    let mentions = entry.iter().map(EntryMention::of).collect();
+    let event = attempt.event(subject, done(permit.rule().code()), mentions);
+    Ok((event, Ok(ConsentOutcome::Mask { patient, document, state })))
+}
+
+fn denied(attempt: &Attempt, dossier: &Dossier, denial: Denial) -> Set {
+    (attempt.denied(dossier.id, denial), Err(access_denied()))
+}
+
+fn done(rule: &str) -> Outcome {
+    Outcome::Done { rule: rule.to_owned() }
+}
+
+fn line_of(mut dossier: Dossier, caller: &Caller, id: ConsentId) -> Option<(Subject, ConsentOutcome)> {
+    let at = dossier.consents.iter().position(|line| line.id == id && may_see(caller, line))?;
+    let consent = dossier.consents.swap_remove(at);
+    let patient = dossier.ins.into_iter().next()?;
+    Some((Subject::of(dossier.id), ConsentOutcome::List { patient, consent }))
+}
+
+fn may_see(caller: &Caller, line: &Consent) -> bool {
+    match caller {
+        Caller::PatientPortal(_) | Caller::Operator => true,
+        Caller::Indirect(structure) => {
+            line.kind == ConsentKind::Authorisation(Grantee::Structure(structure.id.clone()))
+        }
+        Caller::Direct(professional, _) => match &line.kind {
+            ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
+                *ps == professional.id
+            }
+            _ => false,
+        },
+    }
+}

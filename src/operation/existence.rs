@@ -1,0 +1,50 @@
+//! TD0.2: does this patient have a record, in which state, and may the caller consult it?
+
+use jiff::Timestamp;
+
+use super::frame::store_failure;
+use super::gateway::Gateway;
+use super::outcome::{AuthorisationStatus, Existence, Journaled};
+use crate::domain::dossier::Dossier;
+use crate::domain::ins::Ins;
+use crate::identity::caller::Caller;
+use crate::journal::event::{Action, Outcome, Subject};
+use crate::refusal::Failure;
+use crate::store::dossier;
+
+impl Gateway {
+    /// Open to every admitted caller (F.1, first row). `None`: nobody of that INS has a record here.
+    pub async fn existence(&self, caller: &Caller, ins: &Ins) -> Result<Journaled<Option<Existence>>, Failure> {
+        let attempt = self.attempt(caller, Action::Existence);
+        let asked = ins.clone();
+        let read =
+            self.store.read("existence", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
+        let found = read.await.map_err(store_failure)?;
+        let event = match &found {
+            Some(dossier) => {
+                let result = Outcome::Done { rule: "F.1 TD0.2".to_owned() };
+                attempt.event(Subject::of(dossier.id), result, Vec::new())
+            }
+            None => attempt.not_found(Subject::Unknown),
+        };
+        self.write_line(event).await?;
+        Ok(Journaled::new(found.map(|dossier| describe(dossier, ins, caller, attempt.now))))
+    }
+}
+
+fn describe(dossier: Dossier, asked: &Ins, caller: &Caller, now: Timestamp) -> Existence {
+    let (authorisation, is_medecin_traitant) = match caller {
+        Caller::Direct(professional, _) => {
+            let id = &professional.id;
+            let valid = dossier.is_authorised(id, None, now) && !dossier.is_blocked(id, now);
+            let status = if valid { AuthorisationStatus::Valid } else { AuthorisationStatus::None };
+            (status, valid && dossier.is_medecin_traitant(id, now))
+        }
+        Caller::Indirect(_) | Caller::PatientPortal(_) | Caller::Operator => {
+            (AuthorisationStatus::NotApplicable, false)
+        }
+    };
+    let others = dossier.ins.into_iter().filter(|ins| ins != asked);
+    let ins = std::iter::once(asked.clone()).chain(others).collect();
+    Existence { ins, state: dossier.state, authorisation, is_medecin_traitant }
+}

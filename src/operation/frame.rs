@@ -1,0 +1,113 @@
+//! What every operation shares: the journal line of whatever happens, and what a store error is to a caller.
+
+use jiff::Timestamp;
+
+use super::gateway::Gateway;
+use crate::access::decide::Denial;
+use crate::domain::ids::DossierId;
+use crate::identity::caller::Caller;
+use crate::journal::chain::record;
+use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, Subject};
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::store;
+use crate::tls::client_certificate::ClientCertificate;
+
+/// Who does what at which instant: the part of a journal line that is known before anything is decided.
+#[derive(Debug, Clone)]
+pub(super) struct Attempt {
+    actor: Actor,
+    purpose: StatedPurpose,
+    action: Action,
+    pub(super) now: Timestamp,
+}
+
+impl Attempt {
+    pub(super) fn event(&self, dossier: Subject, result: Outcome, entries: Vec<EntryMention>) -> Event {
+        Event {
+            at: self.now,
+            actor: self.actor.clone(),
+            purpose: self.purpose.clone(),
+            action: self.action,
+            dossier,
+            result,
+            entries,
+        }
+    }
+
+    pub(super) fn refused(&self, dossier: Subject, refusals: &[Refusal]) -> Event {
+        let rules = refusals.iter().map(|refusal| refusal.rule.code().to_owned()).collect();
+        self.event(dossier, Outcome::Refused { rules }, Vec::new())
+    }
+
+    pub(super) fn denied(&self, dossier: DossierId, denial: Denial) -> Event {
+        self.event(Subject::of(dossier), Outcome::Denied { rule: denial.rule.code().to_owned() }, Vec::new())
+    }
+
+    pub(super) fn not_found(&self, dossier: Subject) -> Event {
+        self.event(dossier, Outcome::NotFound, Vec::new())
+    }
+}
+
+impl Gateway {
+    pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
+        Attempt { actor: Actor::of(caller), purpose: StatedPurpose::of(caller), action, now: self.clock.now() }
+    }
+
+    /// Writes down a request that a face could not read, or that the caller had no business to make.
+    ///
+    /// Gives the failure back, so that a face ends with `return Err(gateway.turn_away(..).await)`. When even
+    /// the journal cannot be written, that is the failure.
+    pub async fn turn_away(&self, caller: &Caller, failure: Failure) -> Failure {
+        let Failure::Refused(refusals) = &failure else { return failure };
+        let event = self.attempt(caller, Action::Request).refused(Subject::Unknown, refusals);
+        self.write_line(event).await.err().unwrap_or(failure)
+    }
+
+    /// Writes down a certificate that names nobody whom this gateway serves.
+    pub async fn turn_away_unidentified(&self, certificate: &ClientCertificate, refusal: Refusal) -> Failure {
+        let attempt = Attempt {
+            actor: Actor::Unidentified { certificate_serial: certificate.serial.clone() },
+            purpose: StatedPurpose::NotRead,
+            action: Action::Request,
+            now: self.clock.now(),
+        };
+        let event = attempt.refused(Subject::Unknown, std::slice::from_ref(&refusal));
+        self.write_line(event).await.err().unwrap_or_else(|| refusal.into())
+    }
+
+    /// Makes one line durable by itself: what a read does before anything leaves.
+    pub(super) async fn write_line(&self, event: Event) -> Result<(), Failure> {
+        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event).await }));
+        write.await.map_err(store_failure)
+    }
+}
+
+/// What the caller can do about a store error: wait, or nothing.
+pub(super) fn store_failure(error: store::Error) -> Failure {
+    match error {
+        store::Error::Busy => {
+            Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
+        }
+        store::Error::Full => {
+            Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
+        }
+        other => Fault::new("store", other).into(),
+    }
+}
+
+/// Absent, or hidden from this caller: one and the same answer.
+pub(super) fn not_found() -> Failure {
+    Refusal::new(Rule::NotFound, "id", "no such document", "the id of a document that exists and that you may see")
+        .into()
+}
+
+/// No record, or no right to consult it: one and the same answer (the list is the patient's).
+pub(super) fn access_denied() -> Failure {
+    Refusal::new(
+        Rule::AccessDenied,
+        "patient",
+        "no valid authorisation to consult this record",
+        "an authorisation by the patient (TD0.3, Consent) or a purpose of use that the patient does not oppose",
+    )
+    .into()
+}

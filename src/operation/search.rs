@@ -1,0 +1,146 @@
+//! Search: criteria -> entries and totals, through the decision, behind the journal. TD3.1, TD3.2 by id.
+
+use super::frame::{Attempt, access_denied, not_found, store_failure};
+use super::gateway::Gateway;
+use super::outcome::{Journaled, SearchOutcome};
+use crate::access::decide::{Consult, Denial, Permit, decide};
+use crate::domain::criteria::Criteria;
+use crate::domain::document_entry::DocumentEntry;
+use crate::domain::dossier::Dossier;
+use crate::domain::ids::{DossierId, LogicalId};
+use crate::identity::caller::Caller;
+use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::refusal::{Failure, Refusal, Rule};
+use crate::store::content::DocumentId;
+use crate::store::search::{EntryName, Found, find, find_one};
+use crate::store::{self, Tx, document_entry, dossier};
+
+/// What a read met: the same answer goes out for several of these, each with its own journal line.
+enum Reading<T> {
+    Permitted(Permit<Consult>, T),
+    Denied(DossierId, Denial),
+    /// Nobody of that name has a record, or no entry bears the identifier.
+    NoDossier,
+}
+
+impl Gateway {
+    /// ITI-67, ITI-18. A search that names neither a record nor an entry does not exist.
+    ///
+    /// A record that the caller may not consult and one that does not exist give the same answer: `AccessDenied`
+    /// when the patient is named, nothing found when only an identifier is.
+    pub async fn search(&self, caller: &Caller, criteria: &Criteria) -> Result<Journaled<SearchOutcome>, Failure> {
+        if !criteria.is_anchored() {
+            let expected = "patient.identifier, or identifier";
+            let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "neither", expected);
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
+        let attempt = self.attempt(caller, Action::Search);
+        let (asking, wanted, now) = (caller.clone(), criteria.clone(), attempt.now);
+        let reading = self.store.read("search", move |tx| {
+            Box::pin(async move {
+                let Some(dossier) = dossier_of(tx, &wanted).await? else { return Ok(Reading::NoDossier) };
+                match decide::<Consult>(&asking, &dossier, now) {
+                    Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
+                    Err(denial) => Ok(Reading::Denied(dossier.id, denial)),
+                }
+            })
+        });
+        let reading = reading.await.map_err(store_failure)?;
+        self.write_line(search_event(&attempt, &reading)).await?;
+        match reading {
+            Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
+            Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
+                Err(access_denied())
+            }
+            Reading::Denied(..) | Reading::NoDossier => {
+                Ok(Journaled::new(SearchOutcome { total: 0, entries: Vec::new() }))
+            }
+        }
+    }
+
+    /// Metadata of one document. Absent and hidden: `Rule::NotFound`.
+    pub async fn read(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<DocumentEntry>, Failure> {
+        let attempt = self.attempt(caller, Action::Read);
+        self.read_one(caller, &attempt, id).await.map(|(entry, _)| Journaled::new(entry))
+    }
+
+    /// Finds one entry that the caller may see and writes the line of it, whatever the outcome.
+    pub(super) async fn read_one(
+        &self,
+        caller: &Caller,
+        attempt: &Attempt,
+        id: LogicalId,
+    ) -> Result<(DocumentEntry, DocumentId), Failure> {
+        let (asking, now) = (caller.clone(), attempt.now);
+        let reading = self.store.read("read", move |tx| {
+            Box::pin(async move {
+                let Some(dossier_id) = document_entry::find_dossier(tx, id).await? else {
+                    return Ok(Reading::NoDossier);
+                };
+                let dossier = dossier::load(tx, dossier_id).await?;
+                match decide::<Consult>(&asking, &dossier, now) {
+                    Ok(permit) => {
+                        let found = find_one(tx, &permit, &EntryName::Logical(id)).await?;
+                        Ok(Reading::Permitted(permit, found))
+                    }
+                    Err(denial) => Ok(Reading::Denied(dossier_id, denial)),
+                }
+            })
+        });
+        let reading = reading.await.map_err(store_failure)?;
+        self.write_line(read_event(attempt, &reading)).await?;
+        match reading {
+            Reading::Permitted(_, Some(found)) => Ok(found),
+            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),
+        }
+    }
+}
+
+/// A structure in indirect mode finds its own everywhere: nowhere is it told "no right", only "nothing".
+fn consults(caller: &Caller) -> bool {
+    !matches!(caller, Caller::Indirect(_))
+}
+
+/// The record that the criteria name: the patient's, or that of the entry asked for.
+async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossier>, store::Error> {
+    if let Some(ins) = &criteria.patient {
+        return dossier::find_by_ins(tx, ins).await;
+    }
+    for id in &criteria.logical_ids {
+        if let Some(found) = document_entry::find_dossier(tx, *id).await? {
+            return dossier::load(tx, found).await.map(Some);
+        }
+    }
+    for urn in &criteria.identifiers {
+        if let Some(found) = document_entry::find_dossier_by_identifier(tx, urn).await? {
+            return dossier::load(tx, found).await.map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {
+    match reading {
+        Reading::Permitted(permit, found) => {
+            let mentions = found.entries.iter().map(EntryMention::of).collect();
+            attempt.event(Subject::of(permit.dossier()), done(permit), mentions)
+        }
+        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
+        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+    }
+}
+
+fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, DocumentId)>>) -> Event {
+    match reading {
+        Reading::Permitted(permit, Some((entry, _))) => {
+            attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])
+        }
+        Reading::Permitted(permit, None) => attempt.not_found(Subject::of(permit.dossier())),
+        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
+        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+    }
+}
+
+fn done(permit: &Permit<Consult>) -> Outcome {
+    Outcome::Done { rule: permit.rule().code().to_owned() }
+}
