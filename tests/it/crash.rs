@@ -88,7 +88,7 @@ async fn check(folder: &Path, acknowledged: &[(String, Vec<u8>)]) {
 async fn set_up(folder: &Path) -> Caller {
     let pki = DevelopmentPki::create(&folder.join("certs"), Clock::System).expect("PKI");
     let holder = Holder::Organisation {
-        struct_id: "1990000011".parse().expect("Struct_IdNat"),
+        struct_id: "1350000899".parse().expect("Struct_IdNat"),
         name: "HOPITAL DE TEST".to_owned(),
         application: "TEST".to_owned(),
     };
@@ -107,7 +107,7 @@ async fn set_up(folder: &Path) -> Caller {
     let gateway = Gateway::open(Arc::new(config), Clock::System).await.expect("gateway");
     gateway.open_dossier(&PATIENT.parse().expect("INS")).await.expect("record opens");
     let server_ca = std::fs::read_to_string(folder.join("certs/server-ca.pem")).expect("server CA");
-    Caller::new("1990000011", &server_ca, &issued, format!("https://localhost:{}/fhir", professionals.port()))
+    Caller::new("1350000899", &server_ca, &issued, format!("https://localhost:{}/fhir", professionals.port()))
 }
 
 /// The real program, as an operator starts it; returns once it is ready.

@@ -18,9 +18,9 @@ enum Part {
 }
 
 pub(super) const CAST: [Member; 8] = [
-    structure("hospital", "hospital, deposits in indirect mode", "1990000011", "CHU DU VAL FICTIF", "DPI VAL"),
-    structure("laboratory", "laboratory, deposits in indirect mode", "1990000029", "LABORATOIRE DES TROIS RIVIERES", "SGL RIVIERES"),
-    structure("radiology", "radiology system, deposits in indirect mode", "1990000037", "IMAGERIE DU PARC", "RIS PARC"),
+    structure("hospital", "hospital, deposits in indirect mode", "1350000899", "CHU DU VAL FICTIF", "DPI VAL"),
+    structure("laboratory", "laboratory, deposits in indirect mode", "1350001111", "LABORATOIRE DES TROIS RIVIERES", "SGL RIVIERES"),
+    structure("radiology", "radiology system, deposits in indirect mode", "1350002222", "IMAGERIE DU PARC", "RIS PARC"),
     structure("portal", "patient portal: carries the patient's own acts", "2990000045", "PORTAIL PATIENT DEMO", "PORTAIL"),
     structure("insurer", "insurer: no right of access exists for it", "2990000052", "MUTUELLE EXEMPLE", "EXTRANET"),
     professional("martin", "médecin traitant", "810000000011", "MARTIN", "Claire", 10, Some("SM54")),

@@ -46,7 +46,7 @@ impl Answer {
 }
 
 /// The fictitious patient of the tour, under the demonstration authority.
-const PATIENT: &str = "1.2.250.1.213.1.4.11|281127535012362";
+const PATIENT: &str = "1.2.250.1.213.1.4.11|258033523804237";
 /// The national agency's test patient: its published examples can be deposited right away.
 const TEST_PATIENT: &str = "1.2.250.1.213.1.4.10|279035121518989";
 

@@ -7,10 +7,12 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::stage::{Answer, Stage};
+use crate::cda::header::CdaHeader;
 use crate::cli::journal::sentence;
 use crate::cli::message::{Provided, consent, new_oid, provision_for, provision_mask};
 use crate::cli::say;
 use crate::cli::specimen::Specimen;
+use crate::domain::code::Code;
 use crate::domain::ids::UniqueId;
 use crate::journal::chain::Verdict;
 
@@ -73,14 +75,13 @@ impl Tour<'_> {
 
     async fn deposit(&mut self, name: &str, what: &str, specimen: Specimen) -> anyhow::Result<Deposit> {
         let unique_id = new_oid();
-        let type_code = specimen.type_code();
-        let title = specimen.title();
         let content = self.write_specimen(specimen, &unique_id)?;
+        let (type_code, title) = facts_of(&content)?;
         let provided = Provided {
             patient: &self.stage.patient,
             unique_id: &unique_id,
-            type_code,
-            title,
+            type_code: (&type_code.system, &type_code.code),
+            title: &title,
             mime_type: "text/xml",
             content: &content,
             replaces: None,
@@ -99,7 +100,7 @@ impl Tour<'_> {
             "by": name,
             "id": id,
             "unique_id": unique_id.to_urn(),
-            "type": type_code.1,
+            "type": type_code.code,
             "title": title,
             "size": content.len(),
         }));
@@ -193,10 +194,11 @@ impl Tour<'_> {
         self.check(read.body == letter.content, "what went in comes out, bit for bit");
         let unique_id = new_oid();
         let content = self.write_specimen(Specimen::ldl_ses(), &unique_id)?;
+        let (type_code, _) = facts_of(&content)?;
         let provided = Provided {
             patient: &self.stage.patient,
             unique_id: &unique_id,
-            type_code: Specimen::ldl_ses().type_code(),
+            type_code: (&type_code.system, &type_code.code),
             title: "Lettre de liaison à la sortie, corrigée",
             mime_type: "text/xml",
             content: &content,
@@ -217,7 +219,7 @@ impl Tour<'_> {
         let anonymous = self.stage.anonymous()?;
         let request = http::Request::get(format!("{}/metadata", self.stage.base)).body(http_body_util::Empty::new())?;
         self.check(anonymous.send(request).await.is_err(), "no certificate: refused in the TLS handshake");
-        let wrong_key = self.search_path().replace("012362", "012361");
+        let wrong_key = self.search_path().replace("804237", "804236");
         let answer = self.stage.get("martin", &wrong_key).await?;
         self.check(answer.status.is_client_error(), &format!("an INS with a wrong key: {}", told(&answer)));
         let typo = format!("{}&typ=11490-0", self.search_path());
@@ -269,6 +271,12 @@ impl Tour<'_> {
         let member = super::cast::CAST.iter().find(|member| member.name == name);
         Ok(member.with_context(|| format!("{name} is not in the cast"))?.id)
     }
+}
+
+/// Type and title, as the document's own header says.
+fn facts_of(cda: &[u8]) -> anyhow::Result<(Code, String)> {
+    let header = CdaHeader::from_slice(cda, "specimen")?;
+    Ok((header.code, header.title.unwrap_or_default()))
 }
 
 /// Status and, for a refusal, its explanation.

@@ -1,7 +1,9 @@
 //! Documents that tests deposit.
 
+use carnet::cda::header::CdaHeader;
 use carnet::cli::message::{Provided, new_oid};
 use carnet::cli::specimen::Specimen;
+use carnet::domain::code::Code;
 use carnet::domain::ids::UniqueId;
 use carnet::domain::ins::Ins;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use super::gateway::patient;
 pub struct Document {
     pub patient: Ins,
     pub unique_id: UniqueId,
-    pub type_code: (&'static str, &'static str),
+    pub type_code: Code,
     pub title: String,
     pub mime_type: &'static str,
     pub content: Vec<u8>,
@@ -37,14 +39,14 @@ impl Document {
 
     fn of(specimen: Specimen, patient: Ins) -> Self {
         let unique_id = new_oid();
-        let (type_code, title) = (specimen.type_code(), specimen.title().to_owned());
         let UniqueId::Oid(oid) = &unique_id else { panic!("specimens are named by OID") };
         let content = specimen.for_patient(&patient).with_id(oid).build();
+        let header = CdaHeader::from_slice(&content, "specimen").expect("a CDA");
         let document = Self {
             patient,
             unique_id,
-            type_code,
-            title,
+            type_code: header.code,
+            title: header.title.expect("title"),
             mime_type: "text/xml",
             content,
             replaces: None,
@@ -88,7 +90,7 @@ impl Document {
         Provided {
             patient: &self.patient,
             unique_id: &self.unique_id,
-            type_code: self.type_code,
+            type_code: (&self.type_code.system, &self.type_code.code),
             title: &self.title,
             mime_type: self.mime_type,
             content: &self.content,

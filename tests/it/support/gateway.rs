@@ -77,11 +77,11 @@ impl TestGateway {
 
     /// A hospital: an organisation in indirect mode.
     pub fn hospital(&self) -> Caller {
-        self.structure("1990000011", "HOPITAL DE TEST")
+        self.structure("1350000899", "HOPITAL DE TEST")
     }
 
     pub fn laboratory(&self) -> Caller {
-        self.structure("1990000029", "LABORATOIRE DE TEST")
+        self.structure("1350001111", "LABORATOIRE DE TEST")
     }
 
     pub fn portal(&self) -> Caller {
