@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::refusal::{Failure, Fault};
 
 /// An answer: a resource still in JSON, or bytes that are sent as they are.
 #[derive(Debug)]
@@ -70,11 +70,6 @@ impl Declined {
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
         self
-    }
-
-    /// The one answer for what is absent, hidden or of a form that no id has.
-    pub fn not_found() -> Self {
-        Refusal::new(Rule::NotFound, "", "", "").into()
     }
 }
 

@@ -1,14 +1,16 @@
 //! TD0.3 and the patient's own list as Consent: read, list, and the answer to a write.
 
+use axum::body::Body;
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::ETAG;
 use http::request::Parts;
+use http::{Method, StatusCode};
 
-use super::answer::{Answer, Content, Declined, Handled};
-use super::existence::{only_patient, refuse_parameters};
+use super::answer::{Answer, Content, Handled};
+use super::existence::{id_alone, only_patient};
 use super::negotiate::{Return, preferred_return};
 use super::outcome;
+use super::read::consent::read_consent;
 use super::resource::bundle::{Bundle, Entry, Link};
 use super::resource::consent::{id_of, write};
 use super::routes::{Face, answer_id, id_in_path};
@@ -17,12 +19,13 @@ use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::sha::{Fingerprint, hex};
 use crate::identity::caller::Caller;
 use crate::operation::outcome::{ConsentOutcome, ConsentRequest};
-use crate::refusal::Fault;
+use crate::refusal::{Failure, Fault};
 
 /// `GET /Consent?patient.identifier=…`: the lines that the caller may see.
 pub async fn list(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
     let aliases = ["patient:identifier", "patient:Patient.identifier"];
-    let ins = only_patient(face, parts, "patient.identifier", &aliases)?;
+    let ins = only_patient(face, parts, "patient.identifier", &aliases);
+    let ins = face.or_turned_away(caller, ins).await?;
     let lines = face.gateway.list_consents(caller, &ins).await?.disclose();
     let base = face.writing().base;
     let now = face.now();
@@ -43,14 +46,15 @@ pub async fn list(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
 
 /// `GET /Consent/{id}`.
 pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    refuse_parameters(parts, &[])?;
-    let LogicalId(id) = id_in_path(parts).ok_or_else(Declined::not_found)?;
+    let LogicalId(id) = face.or_turned_away(caller, id_alone(parts)).await?;
     let line = face.gateway.read_consent(caller, ConsentId(id)).await?.disclose();
-    representation(face, &line).map_err(Declined::from)
+    Ok(representation(face, &line)?)
 }
 
-/// `POST /Consent` (`request.id` is none) and `PUT /Consent/{id}`, once the body has been read.
-pub async fn set(face: &Face, caller: &Caller, parts: &Parts, request: ConsentRequest) -> Handled {
+/// `POST /Consent`, and `PUT /Consent/{id}` for a line (or a masked document) that is there.
+pub async fn set(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
+    let request = read_request(face, parts, body).await;
+    let request = face.or_turned_away(caller, request).await?;
     let status = if request.id.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     let line = face.gateway.set_consent(caller, request).await?.disclose();
     let mut answer = representation(face, &line)?;
@@ -64,6 +68,15 @@ pub async fn set(face: &Face, caller: &Caller, parts: &Parts, request: ConsentRe
     }
     let location = format!("{}/Consent/{}", face.writing().base, id_of(&line));
     Ok(answer.with_status(status).located(&location))
+}
+
+async fn read_request(face: &Face, parts: &Parts, body: Body) -> Result<ConsentRequest, Failure> {
+    let id = match parts.method {
+        Method::PUT => Some(id_in_path(parts)?),
+        _ => None,
+    };
+    let message = face.read_message(parts, body).await?;
+    read_consent(message, id.map(|LogicalId(id)| ConsentId(id)), &face.gateway.terminology)
 }
 
 /// A list keeps no versions: the tag is taken from what is shown.

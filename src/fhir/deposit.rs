@@ -1,8 +1,6 @@
-//! Answers to ITI-65 Provide Document Bundle (TD2.1, TD2.2) and ITI-105 Simplified Publish.
-//!
-//! Knows nothing of request bodies: those have been read into a [`DepositRequest`], with [`EntryRole`] for
-//! each entry of the Bundle, when these functions are called.
+//! ITI-65 Provide Document Bundle (TD2.1, TD2.2) and ITI-105 Simplified Publish: deposit and answer.
 
+use axum::body::Body;
 use http::StatusCode;
 use http::header::ETAG;
 use http::request::Parts;
@@ -10,50 +8,42 @@ use http::request::Parts;
 use super::answer::{Answer, Handled};
 use super::negotiate::{Return, preferred_return};
 use super::outcome;
+use super::read::iti65::{Provided, ProvidedEntry, read_provided};
+use super::read::iti105::read_publish;
 use super::resource::bundle::{Bundle, Entry, PROVIDE_RESPONSE_PROFILE, Response, meta_of};
 use super::resource::document_reference;
 use super::routes::{Face, answer_id};
 use crate::clock::new_uuid;
-use crate::domain::ids::LogicalId;
+use crate::domain::association::RelationKind;
 use crate::identity::caller::Caller;
 use crate::operation::draft::DepositRequest;
 use crate::operation::outcome::{DepositOutcome, DepositedEntry};
 use crate::refusal::{Failure, Fault};
 
-/// What one entry of an ITI-65 Bundle is to the deposit, in the order of the Bundle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntryRole {
-    /// The List.
-    SubmissionSet,
-    /// The DocumentReference of the document of this index.
-    Metadata(usize),
-    /// The Binary of the document of this index.
-    Content(usize),
-    /// A patch of the entry that the document of this index replaces (P4D TD2.1 replacement).
-    Replaced(usize),
-    /// A resource that was read and not stored: a Patient.
-    Unstored,
-}
-
 /// `POST /`: everything or nothing; the answer has one entry for each of the request, in the same order.
-pub async fn transaction(
-    face: &Face,
-    caller: &Caller,
-    parts: &Parts,
-    request: DepositRequest,
-    roles: &[EntryRole],
-) -> Handled {
+pub async fn transaction(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
+    let provided = match face.read_message(parts, body).await {
+        Ok(message) => read_provided(message, &face.gateway.terminology),
+        Err(failure) => Err(failure),
+    };
+    let Provided { request, entries } = face.or_turned_away(caller, provided).await?;
+    let replacing = replacing(&request);
     let outcome = face.gateway.deposit(caller, request).await?.disclose();
     match preferred_return(&parts.headers) {
         Some(Return::OperationOutcome) => {
             Ok(Answer::resource(&outcome::of_success("the submission is stored", answer_id(parts)))?)
         }
-        _ => Ok(Answer::resource(&transaction_response(&outcome, roles)?)?),
+        _ => Ok(Answer::resource(&transaction_response(&outcome, &entries, &replacing)?)?),
     }
 }
 
 /// `POST /DocumentReference`: one document with its bytes inside.
-pub async fn create(face: &Face, caller: &Caller, parts: &Parts, request: DepositRequest) -> Handled {
+pub async fn create(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
+    let request = match face.read_message(parts, body).await {
+        Ok(message) => read_publish(message, &face.gateway.terminology),
+        Err(failure) => Err(failure),
+    };
+    let request = face.or_turned_away(caller, request).await?;
     let outcome = face.gateway.deposit(caller, request).await?.disclose();
     let entry = *outcome.entries.first().ok_or_else(|| missing_entry(0))?;
     let answer = match preferred_return(&parts.headers) {
@@ -73,7 +63,11 @@ pub async fn create(face: &Face, caller: &Caller, parts: &Parts, request: Deposi
     Ok(answer.located(&location).modified(outcome.registered))
 }
 
-fn transaction_response(outcome: &DepositOutcome, roles: &[EntryRole]) -> Result<Bundle<()>, Fault> {
+fn transaction_response(
+    outcome: &DepositOutcome,
+    entries: &[ProvidedEntry],
+    replacing: &[usize],
+) -> Result<Bundle<()>, Fault> {
     let modified = outcome.registered.to_string();
     let created = |location: String, version| Response {
         status: "201 Created",
@@ -81,22 +75,25 @@ fn transaction_response(outcome: &DepositOutcome, roles: &[EntryRole]) -> Result
         etag: Some(etag(version)),
         last_modified: modified.clone(),
     };
+    let untouched = |location| Response { status: "200 OK", location, etag: None, last_modified: modified.clone() };
     let deposited = |index: usize| outcome.entries.get(index).copied().ok_or_else(|| missing_entry(index));
-    let answer = |role: &EntryRole| -> Result<Entry<()>, Fault> {
-        Ok(Entry::answering(match *role {
-            EntryRole::SubmissionSet => created(format!("List/{}", outcome.submission_set), 1),
-            EntryRole::Metadata(index) => {
+    let answer = |entry: &ProvidedEntry| -> Result<Entry<()>, Fault> {
+        Ok(Entry::answering(match *entry {
+            ProvidedEntry::SubmissionSet => created(format!("List/{}", outcome.submission_set), 1),
+            ProvidedEntry::Document(index) => {
                 let DepositedEntry { logical_id, version, .. } = deposited(index)?;
                 created(format!("DocumentReference/{logical_id}"), version)
             }
-            EntryRole::Content(index) => {
+            ProvidedEntry::Content(index) => {
                 let DepositedEntry { logical_id, version, .. } = deposited(index)?;
                 created(format!("Binary/{logical_id}"), version)
             }
-            EntryRole::Replaced(index) => replaced(outcome.replaced.get(index).copied(), &modified),
-            EntryRole::Unstored => {
-                Response { status: "200 OK", location: None, etag: None, last_modified: modified.clone() }
+            ProvidedEntry::Supersession(index) => {
+                let at = replacing.iter().position(|document| *document == index);
+                let target = at.and_then(|at| outcome.replaced.get(at));
+                untouched(target.map(|id| format!("DocumentReference/{id}")))
             }
+            ProvidedEntry::Context => untouched(None),
         }))
     };
     Ok(Bundle {
@@ -106,17 +103,15 @@ fn transaction_response(outcome: &DepositOutcome, roles: &[EntryRole]) -> Result
         timestamp: outcome.registered.to_string(),
         total: None,
         link: Vec::new(),
-        entry: roles.iter().map(answer).collect::<Result<_, _>>()?,
+        entry: entries.iter().map(answer).collect::<Result<_, _>>()?,
     })
 }
 
-fn replaced(target: Option<LogicalId>, modified: &str) -> Response {
-    Response {
-        status: "200 OK",
-        location: target.map(|id| format!("DocumentReference/{id}")),
-        etag: None,
-        last_modified: modified.to_owned(),
-    }
+/// For each replacement of the request, in order, the document that makes it.
+fn replacing(request: &DepositRequest) -> Vec<usize> {
+    let documents = request.documents.iter().enumerate();
+    let relations = documents.flat_map(|(index, document)| document.relations.iter().map(move |it| (index, it.kind)));
+    relations.filter(|(_, kind)| *kind == RelationKind::Replaces).map(|(index, _)| index).collect()
 }
 
 fn etag(version: u32) -> String {
@@ -131,7 +126,7 @@ fn missing_entry(index: usize) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{EntryUuid, SubmissionSetUuid};
+    use crate::domain::ids::{EntryUuid, LogicalId, SubmissionSetUuid};
     use jiff::Timestamp;
 
     fn outcome() -> DepositOutcome {
@@ -147,14 +142,14 @@ mod tests {
     #[test]
     fn each_entry_of_the_request_has_its_answer_in_order() {
         let outcome = outcome();
-        let roles = [
-            EntryRole::Content(1),
-            EntryRole::SubmissionSet,
-            EntryRole::Metadata(0),
-            EntryRole::Replaced(0),
-            EntryRole::Unstored,
+        let entries = [
+            ProvidedEntry::Content(1),
+            ProvidedEntry::SubmissionSet,
+            ProvidedEntry::Document(0),
+            ProvidedEntry::Supersession(1),
+            ProvidedEntry::Context,
         ];
-        let text = serde_json::to_string(&transaction_response(&outcome, &roles).unwrap()).unwrap();
+        let text = serde_json::to_string(&transaction_response(&outcome, &entries, &[1]).unwrap()).unwrap();
         fhirkit::from_json_strict::<fhirkit::r4::Bundle>(&text).unwrap();
         let bundle: serde_json::Value = serde_json::from_str(&text).unwrap();
         let locations: Vec<_> = (0..5).map(|i| bundle["entry"][i]["response"]["location"].as_str()).collect();
@@ -170,6 +165,6 @@ mod tests {
 
     #[test]
     fn an_entry_that_does_not_exist_is_our_fault() {
-        assert!(transaction_response(&outcome(), &[EntryRole::Metadata(2)]).is_err());
+        assert!(transaction_response(&outcome(), &[ProvidedEntry::Document(2)], &[]).is_err());
     }
 }

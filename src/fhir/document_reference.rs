@@ -4,15 +4,14 @@ use http::StatusCode;
 use http::header::{ETAG, IF_NONE_MATCH};
 use http::request::Parts;
 
-use super::answer::{Answer, Declined, Handled};
-use super::existence::refuse_parameters;
+use super::answer::{Answer, Handled};
+use super::existence::id_alone;
 use super::resource::document_reference;
-use super::routes::{Face, id_in_path};
+use super::routes::Face;
 use crate::identity::caller::Caller;
 
 pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    refuse_parameters(parts, &[])?;
-    let id = id_in_path(parts).ok_or_else(Declined::not_found)?;
+    let id = face.or_turned_away(caller, id_alone(parts)).await?;
     let entry = face.gateway.read(caller, id).await?.disclose();
     let etag = format!("W/\"{}\"", entry.version);
     let unchanged = parts.headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());

@@ -7,14 +7,15 @@ use super::parameter::unknown;
 use super::query::{self, Query};
 use super::resource::bundle::{Bundle, Entry, Link};
 use super::resource::patient;
-use super::routes::Face;
+use super::routes::{Face, id_in_path};
 use crate::clock::new_uuid;
+use crate::domain::ids::LogicalId;
 use crate::domain::ins::Ins;
 use crate::identity::caller::Caller;
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::{Failure, Refusal, Rule};
 
 pub async fn search(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    let ins = only_patient(face, parts, "identifier", &[])?;
+    let ins = face.or_turned_away(caller, only_patient(face, parts, "identifier", &[])).await?;
     let existence = face.gateway.existence(caller, &ins).await?.disclose();
     let entries: Vec<_> = existence.iter().collect();
     let base = face.writing().base;
@@ -35,17 +36,27 @@ pub async fn search(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
 }
 
 /// The INS of the one parameter that a request must have, under `name` or one of its aliases.
-pub fn only_patient(face: &Face, parts: &Parts, name: &'static str, aliases: &[&'static str]) -> Result<Ins, Refusal> {
+pub fn only_patient(face: &Face, parts: &Parts, name: &'static str, aliases: &[&'static str]) -> Result<Ins, Failure> {
     let mut names = vec![name];
     names.extend(aliases);
     let query = refuse_parameters(parts, &names)?;
     let mut values = query.0.iter().filter(|(known, _)| known != FORMAT).map(|(_, value)| value);
     let place = format!("parameter {name}");
     match (values.next(), values.next()) {
-        (Some(value), None) => query::patient(&place, value, face.surroundings().ins_domains),
-        (Some(_), Some(_)) => Err(Refusal::new(Rule::ParameterValue, place, "the parameter twice", "one patient")),
-        (None, _) => Err(Refusal::new(Rule::ParameterMissing, place, "nothing", "urn:oid:OID|INS of the patient")),
+        (Some(value), None) => Ok(query::patient(&place, value, face.surroundings().ins_domains)?),
+        (Some(_), Some(_)) => {
+            Err(Refusal::new(Rule::ParameterValue, place, "the parameter twice", "one patient").into())
+        }
+        (None, _) => {
+            Err(Refusal::new(Rule::ParameterMissing, place, "nothing", "urn:oid:OID|INS of the patient").into())
+        }
     }
+}
+
+/// The id of a route that knows no parameters.
+pub fn id_alone(parts: &Parts) -> Result<LogicalId, Failure> {
+    refuse_parameters(parts, &[])?;
+    id_in_path(parts)
 }
 
 /// The query of a route that knows few parameters. Errors: `UnknownParameter` for any other.

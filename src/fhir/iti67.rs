@@ -5,8 +5,9 @@
 //! Source: MHD 3.67, PDSm 3.1.1, domain E.5.
 
 use axum::body::Body;
+use bytes::Bytes;
+use http::Method;
 use http::request::Parts;
-use http::{Method, StatusCode};
 use uuid::Uuid;
 
 use super::answer::{Answer, Handled};
@@ -37,17 +38,23 @@ pub struct Surroundings<'a> {
 }
 
 pub async fn search(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
+    let read = read_request(face, parts, body).await;
+    let (query, criteria) = face.or_turned_away(caller, read).await?;
+    let outcome = face.gateway.search(caller, &criteria).await?.disclose();
+    let bundle = write(face.writing(), &query, &criteria, &outcome, face.now());
+    Ok(Answer::resource(&bundle)?)
+}
+
+async fn read_request(face: &Face, parts: &Parts, body: Body) -> Result<(Query, Criteria), Failure> {
     let form = if parts.method == Method::POST {
         require_form(&parts.headers)?;
         read_whole(body, FORM_BYTES_MAX).await?
     } else {
-        bytes::Bytes::new()
+        Bytes::new()
     };
     let query = Query::read(parts.uri.query(), &form)?;
     let criteria = read(&query, face.surroundings())?;
-    let outcome = face.gateway.search(caller, &criteria).await?.disclose();
-    let bundle = write(face.writing(), &query, &criteria, &outcome, face.now());
-    Ok(Answer::resource(&bundle)?.with_status(StatusCode::OK))
+    Ok((query, criteria))
 }
 
 /// Reads every parameter, or says of each one what is wrong with it.

@@ -6,7 +6,6 @@
 //! Source: MHD 3.68, RFC 9110 sections 8.8, 13, 14.
 
 use std::ops::Range;
-use std::pin::Pin;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -19,21 +18,20 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::answer::{Answer, Content, Declined, Handled};
-use super::existence::refuse_parameters;
+use super::existence::id_alone;
 use super::negotiate::{DocumentForm, Format, document_form};
+use super::query::Query;
 use super::resource::binary::Frame;
-use super::routes::{Face, id_in_path};
+use super::routes::Face;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::sha::hex;
 use crate::identity::caller::Caller;
+use crate::operation::retrieve::Pieces;
 use crate::refusal::{Fault, Refusal, Rule};
 
-/// Pieces of a document on their way out.
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
-
 pub async fn retrieve(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    let query = refuse_parameters(parts, &[])?;
-    let id = id_in_path(parts).ok_or_else(Declined::not_found)?;
+    let id = face.or_turned_away(caller, id_alone(parts)).await?;
+    let query = Query::read(parts.uri.query(), b"")?;
     let retrieved = face.gateway.retrieve(caller, id).await?.disclose();
     let entry = retrieved.entry.clone();
     answer(&entry, parts, query.first("_format"), |range| retrieved.stream(range))

@@ -1,8 +1,8 @@
 //! The FHIR R4 face (contract 4): paths, negotiation, one file a transaction, one writer a resource.
 //!
-//! Handlers turn a request into typed values, call one operation of the gateway and write its outcome as
-//! JSON. Rendering, refusals, limits and the log line are done once, in [`routes`]. Source: contract 4
-//! and 6, domain D.6 and E.
+//! Requests are read in [`read`], answers written in [`resource`]. Handlers turn a request into typed values,
+//! call one operation of the gateway and write its outcome as JSON. Rendering, refusals, limits and the log
+//! line are done once, in [`routes`]. Source: contract 4 and 6, domain D.6 and E.
 
 pub mod answer;
 pub mod body;

@@ -96,12 +96,6 @@ pub fn document_form(headers: &HeaderMap, format: Option<&str>, mime: &str) -> R
     ranked(&accept).find_map(of_range).ok_or_else(|| not_acceptable("header Accept", &accept, &expected()))
 }
 
-/// The format of a resource in a request body. Errors: `MediaType`.
-pub fn body_format(headers: &HeaderMap) -> Result<Format, Refusal> {
-    let found = headers.get(CONTENT_TYPE).map_or("nothing", |value| value.to_str().unwrap_or("unreadable"));
-    Format::from_mime(found).ok_or_else(|| Refusal::new(Rule::MediaType, "header Content-Type", found, SUPPORTED))
-}
-
 /// Whether a body is a form, as `_search` wants it. Errors: `MediaType`.
 pub fn require_form(headers: &HeaderMap) -> Result<(), Refusal> {
     const FORM: &str = "application/x-www-form-urlencoded";
@@ -230,12 +224,13 @@ mod tests {
     }
 
     #[test]
-    fn a_body_says_what_it_is() {
+    fn a_search_form_says_that_it_is_one() {
         let mut headers = HeaderMap::new();
-        assert_eq!(body_format(&headers).unwrap_err().rule, Rule::MediaType);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/fhir+json; charset=UTF-8"));
-        assert_eq!(body_format(&headers), Ok(Format::Json));
         assert_eq!(require_form(&headers).unwrap_err().rule, Rule::MediaType);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/fhir+json"));
+        assert_eq!(require_form(&headers).unwrap_err().rule, Rule::MediaType);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded; charset=UTF-8"));
+        assert_eq!(require_form(&headers), Ok(()));
     }
 
     #[test]

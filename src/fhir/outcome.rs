@@ -273,7 +273,8 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ConsentForm
         | Rule::ActorRefused
         | Rule::ModeRefused
-        | Rule::CertificateClass => None,
+        | Rule::CertificateClass
+        | Rule::CertificateWithdrawn => None,
     }
 }
 

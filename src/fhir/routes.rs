@@ -10,7 +10,7 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
@@ -22,21 +22,15 @@ use uuid::Uuid;
 use super::answer::{Answer, Content, Declined, Handled};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
+use super::read::{Message, WireFormat, json_to_xml, read_message};
 use super::resource::Writing;
-use super::{body, capability, consent, document_reference, existence, iti67, iti68, outcome};
+use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
-use crate::tls::client_certificate::ClientCertificate;
-
-/// What the listener puts into the extensions of every request of a connection: the verified certificate,
-/// or why its content is none of ours.
-pub type Presented = Arc<Result<ClientCertificate, Refusal>>;
-
-/// Turns a resource that we wrote as JSON into XML.
-pub type JsonToXml = fn(&[u8]) -> Result<Vec<u8>, Fault>;
+use crate::tls::listener::PresentedCertificate;
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
 #[derive(Debug, Clone, Copy)]
@@ -55,16 +49,22 @@ pub struct Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Capabilities,
+    ProvideDocumentBundle,
+    SimplifiedPublish,
     FindDocumentReferences,
     ReadDocumentReference,
     RetrieveDocument,
     TestExistence,
     ListConsents,
     ReadConsent,
+    CreateConsent,
+    UpdateConsent,
 }
 
 pub static ROUTES: &[Route] = &[
     Route { path: "/metadata", method: Method::GET, operation: Operation::Capabilities },
+    Route { path: ROOT, method: Method::POST, operation: Operation::ProvideDocumentBundle },
+    Route { path: "/DocumentReference", method: Method::POST, operation: Operation::SimplifiedPublish },
     Route { path: "/DocumentReference", method: Method::GET, operation: Operation::FindDocumentReferences },
     Route { path: "/DocumentReference/_search", method: Method::POST, operation: Operation::FindDocumentReferences },
     Route { path: "/DocumentReference/{id}", method: Method::GET, operation: Operation::ReadDocumentReference },
@@ -72,6 +72,8 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/Patient", method: Method::GET, operation: Operation::TestExistence },
     Route { path: "/Consent", method: Method::GET, operation: Operation::ListConsents },
     Route { path: "/Consent/{id}", method: Method::GET, operation: Operation::ReadConsent },
+    Route { path: "/Consent", method: Method::POST, operation: Operation::CreateConsent },
+    Route { path: "/Consent/{id}", method: Method::PUT, operation: Operation::UpdateConsent },
 ];
 
 /// How many of a kind may be in flight.
@@ -94,18 +96,26 @@ impl Operation {
             Self::TestExistence => "td0.2",
             Self::ListConsents => "list_consents",
             Self::ReadConsent => "read_consent",
+            Self::CreateConsent => "create_consent",
+            Self::UpdateConsent => "update_consent",
+            Self::ProvideDocumentBundle => "iti65",
+            Self::SimplifiedPublish => "iti105",
         }
     }
 
+    /// Writes to a patient's list go with the reads: a block must not wait behind deposits.
     pub fn lane(self) -> Lane {
         match self {
             Self::Capabilities => Lane::Open,
+            Self::ProvideDocumentBundle | Self::SimplifiedPublish => Lane::Deposits,
             Self::FindDocumentReferences
             | Self::ReadDocumentReference
             | Self::RetrieveDocument
             | Self::TestExistence
             | Self::ListConsents
-            | Self::ReadConsent => Lane::Reads,
+            | Self::ReadConsent
+            | Self::CreateConsent
+            | Self::UpdateConsent => Lane::Reads,
         }
     }
 
@@ -119,13 +129,17 @@ impl Operation {
             Self::TestExistence => Some((Some("Patient"), "search-type")),
             Self::ListConsents => Some((Some("Consent"), "search-type")),
             Self::ReadConsent => Some((Some("Consent"), "read")),
+            Self::CreateConsent => Some((Some("Consent"), "create")),
+            Self::UpdateConsent => Some((Some("Consent"), "update")),
+            Self::ProvideDocumentBundle => Some((None, "transaction")),
+            Self::SimplifiedPublish => Some((Some("DocumentReference"), "create")),
         }
     }
 }
 
 /// The whole face, to be merged into the router of the professionals' listener.
-pub fn router(gateway: Gateway, to_xml: JsonToXml) -> Router {
-    let face = Arc::new(Face::new(gateway, to_xml));
+pub fn router(gateway: Gateway) -> Router {
+    let face = Arc::new(Face::new(gateway));
     let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -133,7 +147,7 @@ pub fn router(gateway: Gateway, to_xml: JsonToXml) -> Router {
         let face = Arc::clone(&face);
         any(move |request: Request<Body>| answer(Arc::clone(&face), path, request))
     };
-    let named = paths.into_iter().filter(|path| !path.is_empty());
+    let named = paths.into_iter().filter(|path| *path != ROOT);
     let router = named.fold(Router::new(), |router, path| router.route(&format!("{BASE_PATH}{path}"), serving(path)));
     router
         .route(BASE_PATH, serving(ROOT))
@@ -145,18 +159,16 @@ pub fn router(gateway: Gateway, to_xml: JsonToXml) -> Router {
 pub struct Face {
     pub gateway: Gateway,
     base: String,
-    to_xml: JsonToXml,
     reads: Arc<Semaphore>,
     deposits: Arc<Semaphore>,
 }
 
 impl Face {
-    pub fn new(gateway: Gateway, to_xml: JsonToXml) -> Self {
+    pub fn new(gateway: Gateway) -> Self {
         let limits = &gateway.config.limits;
         let lane = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
-            to_xml,
             reads: lane(limits.reads_in_flight_max),
             deposits: lane(limits.deposits_in_flight_max),
             gateway,
@@ -179,27 +191,54 @@ impl Face {
         self.gateway.clock.now()
     }
 
+    /// The message of a body, whole and sound.
+    pub async fn read_message(&self, parts: &Parts, body: Body) -> Result<Message, Failure> {
+        let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let format = WireFormat::of_content_type(content_type)?;
+        let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));
+        read_message(format, pieces, &self.gateway.config.limits, self.gateway.spool.clone()).await
+    }
+
+    /// Lets what was read pass; what could not be read is written down before the caller hears of it.
+    pub async fn or_turned_away<T>(&self, caller: &Caller, read: Result<T, Failure>) -> Result<T, Failure> {
+        match read {
+            Ok(read) => Ok(read),
+            Err(failure) => Err(self.gateway.turn_away(caller, failure).await),
+        }
+    }
+
     async fn serve(&self, operation: Operation, parts: &Parts, body: Body) -> Handled {
         let caller = || self.identify(parts);
         match operation {
             Operation::Capabilities => capability::answer(self),
-            Operation::FindDocumentReferences => iti67::search(self, &caller()?, parts, body).await,
-            Operation::ReadDocumentReference => document_reference::read(self, &caller()?, parts).await,
-            Operation::RetrieveDocument => iti68::retrieve(self, &caller()?, parts).await,
-            Operation::TestExistence => existence::search(self, &caller()?, parts).await,
-            Operation::ListConsents => consent::list(self, &caller()?, parts).await,
-            Operation::ReadConsent => consent::read(self, &caller()?, parts).await,
+            Operation::ProvideDocumentBundle => deposit::transaction(self, &caller().await?, parts, body).await,
+            Operation::SimplifiedPublish => deposit::create(self, &caller().await?, parts, body).await,
+            Operation::FindDocumentReferences => iti67::search(self, &caller().await?, parts, body).await,
+            Operation::ReadDocumentReference => document_reference::read(self, &caller().await?, parts).await,
+            Operation::RetrieveDocument => iti68::retrieve(self, &caller().await?, parts).await,
+            Operation::TestExistence => existence::search(self, &caller().await?, parts).await,
+            Operation::ListConsents => consent::list(self, &caller().await?, parts).await,
+            Operation::ReadConsent => consent::read(self, &caller().await?, parts).await,
+            Operation::CreateConsent | Operation::UpdateConsent => {
+                consent::set(self, &caller().await?, parts, body).await
+            }
         }
     }
 
     /// Who is calling. A certificate whose holder we cannot tell is refused here, not in the handshake.
-    fn identify(&self, parts: &Parts) -> Result<Caller, Failure> {
-        let presented = parts.extensions.get::<Presented>();
+    async fn identify(&self, parts: &Parts) -> Result<Caller, Failure> {
+        let presented = parts.extensions.get::<PresentedCertificate>();
         let presented = presented.ok_or_else(|| Fault::new("no client certificate", "the listener handed none on"))?;
         let certificate = Result::as_ref(presented).map_err(Refusal::clone)?;
-        let headers =
-            PurposeHeaders { purpose: header(parts, "x-purpose-of-use")?, reason: header(parts, "x-access-reason")? };
-        Ok(Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)?)
+        let stated = || {
+            let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
+            let headers = PurposeHeaders { purpose, reason };
+            Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)
+        };
+        match stated() {
+            Ok(caller) => Ok(caller),
+            Err(refusal) => Err(self.gateway.turn_away_unidentified(certificate, refusal).await),
+        }
     }
 
     /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
@@ -220,7 +259,7 @@ impl Face {
     }
 
     /// Writes an answer in `format`. A resource that cannot be turned into XML is our fault, told in JSON.
-    async fn render(&self, answer: Answer, format: Format) -> Result<Response<Body>, Fault> {
+    async fn render(answer: Answer, format: Format) -> Result<Response<Body>, Fault> {
         let (bytes, content_type) = match answer.content {
             Content::Empty => (Body::empty(), None),
             Content::Bytes(body) => (body, None),
@@ -228,8 +267,7 @@ impl Face {
                 let text = match format {
                     Format::Json => json,
                     Format::Xml => {
-                        let to_xml = self.to_xml;
-                        let written = tokio::task::spawn_blocking(move || to_xml(&json)).await;
+                        let written = tokio::task::spawn_blocking(move || json_to_xml(&json)).await;
                         written.map_err(|error| Fault::new("writing XML", error))??
                     }
                 };
@@ -254,9 +292,11 @@ pub fn answer_id(parts: &Parts) -> Uuid {
     parts.extensions.get::<AnswerId>().map_or_else(new_uuid, |id| id.0)
 }
 
-/// The id at the end of the path, if it has the form of ours. Any other form is answered like an absent id.
-pub fn id_in_path(parts: &Parts) -> Option<LogicalId> {
-    logical_id(parts.uri.path().rsplit('/').next()?)
+/// The id at the end of the path. One of a form that we never give is answered like an absent one.
+pub fn id_in_path(parts: &Parts) -> Result<LogicalId, Failure> {
+    let last = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    let refusal = || Refusal::new(Rule::NotFound, "id", "no such id", "the id of something that you may see");
+    Ok(logical_id(last).ok_or_else(refusal)?)
 }
 
 /// FHIR ids are compared letter by letter: only the spelling that we give out is one.
@@ -283,7 +323,7 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
         },
     };
     let rules = handled.as_ref().err().map(|declined| outcome::rule_codes(&declined.failure));
-    let mut response = finish(&face, handled, format, id).await;
+    let mut response = finish(handled, format, id).await;
     let status = response.status().as_u16();
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::info!(request.id = %id, operation = name, status, duration_ms, rules, "answered");
@@ -310,14 +350,14 @@ async fn guarded(face: &Face, operation: Operation, parts: &Parts, body: Body) -
 }
 
 /// Renders what a handler gave back, and any failure on the way.
-async fn finish(face: &Face, handled: Handled, format: Format, id: Uuid) -> Response<Body> {
+async fn finish(handled: Handled, format: Format, id: Uuid) -> Response<Body> {
     let rendered = match handled {
-        Ok(answer) => face.render(answer, format).await.map_err(Declined::from),
+        Ok(answer) => Face::render(answer, format).await.map_err(Declined::from),
         Err(declined) => Err(declined),
     };
     let mut response = match rendered {
         Ok(response) => response,
-        Err(declined) => refuse(face, &declined, format, id).await,
+        Err(declined) => refuse(&declined, format, id).await,
     };
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -329,7 +369,7 @@ async fn finish(face: &Face, handled: Handled, format: Format, id: Uuid) -> Resp
     response
 }
 
-async fn refuse(face: &Face, declined: &Declined, format: Format, id: Uuid) -> Response<Body> {
+async fn refuse(declined: &Declined, format: Format, id: Uuid) -> Response<Body> {
     if let Failure::Fault(fault) = &declined.failure {
         let error: &(dyn std::error::Error + 'static) = fault;
         tracing::error!(request.id = %id, error, "the gateway failed");
@@ -342,7 +382,7 @@ async fn refuse(face: &Face, declined: &Declined, format: Format, id: Uuid) -> R
         answer.with_status(status)
     });
     let rendered = match answer {
-        Ok(answer) => face.render(answer, format).await,
+        Ok(answer) => Face::render(answer, format).await,
         Err(fault) => Err(fault),
     };
     rendered.unwrap_or_else(|fault| {
@@ -405,24 +445,17 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::config::Config;
-    use crate::domain::value_set::Terminology;
-    use crate::spool::SpoolSettings;
     use serde_json::Value;
     use tower::ServiceExt as _;
 
-    fn gateway() -> Gateway {
-        Gateway {
-            config: Arc::new(Config::default()),
-            terminology: Arc::new(Terminology::load().unwrap()),
-            clock: Clock::System,
-            spool: SpoolSettings { directory: Arc::new("unused".into()), memory_bytes_max: 0 },
-        }
-    }
-
-    /// Not XML: the conversion is another module's, here only that it is called.
-    #[expect(clippy::unnecessary_wraps, reason = "the type of the function is given")]
-    fn marked(json: &[u8]) -> Result<Vec<u8>, Fault> {
-        Ok([b"<xml>", json].concat())
+    /// A gateway on a fresh database; the folder must outlive it.
+    async fn gateway(reads_in_flight_max: usize) -> (Gateway, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
+        config.store.free_bytes_min = 0;
+        config.limits.reads_in_flight_max = reads_in_flight_max;
+        (Gateway::open(Arc::new(config), Clock::System).await.unwrap(), folder)
     }
 
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {
@@ -431,7 +464,8 @@ mod tests {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::empty()).unwrap();
-        let response = router(gateway(), marked).oneshot(request).await.unwrap();
+        let (gateway, _folder) = gateway(10).await;
+        let response = router(gateway).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
@@ -462,12 +496,12 @@ mod tests {
     async fn xml_is_written_when_asked_for() {
         let (_, headers, body) = send(Method::GET, "/fhir/metadata?_format=xml", &[]).await;
         assert_eq!(headers[CONTENT_TYPE], Format::Xml.content_type());
-        assert!(body.starts_with(b"<xml>"));
+        assert!(String::from_utf8(body).unwrap().contains("<CapabilityStatement xmlns=\"http://hl7.org/fhir\">"));
     }
 
     #[tokio::test]
     async fn an_unknown_path_is_told_as_such() {
-        for path in ["/fhir", "/fhir/", "/fhir/Observation", "/fhir/DocumentReference/a/b"] {
+        for path in ["/fhir/Observation", "/fhir/DocumentReference/a/b"] {
             let (status, _, body) = send(Method::GET, path, &[]).await;
             assert_eq!((status, rule(&body).as_str()), (StatusCode::NOT_FOUND, "route-unknown"), "{path}");
         }
@@ -478,6 +512,8 @@ mod tests {
         let (status, headers, body) = send(Method::DELETE, "/fhir/DocumentReference/x", &[]).await;
         assert_eq!((status, rule(&body).as_str()), (StatusCode::METHOD_NOT_ALLOWED, "method"));
         assert_eq!(headers[ALLOW], "GET, HEAD");
+        let (status, headers, _) = send(Method::GET, "/fhir/", &[]).await;
+        assert_eq!((status, &headers[ALLOW]), (StatusCode::METHOD_NOT_ALLOWED, &HeaderValue::from_static("POST")));
     }
 
     #[tokio::test]
@@ -504,12 +540,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_lane_asks_to_come_back() {
-        let mut gateway = gateway();
-        let mut config = Config::default();
-        config.limits.reads_in_flight_max = 0;
-        gateway.config = Arc::new(config);
+        let (gateway, _folder) = gateway(0).await;
         let request = Request::builder().uri("/fhir/Patient").body(Body::empty()).unwrap();
-        let response = router(gateway, marked).oneshot(request).await.unwrap();
+        let response = router(gateway).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(http::header::RETRY_AFTER));
     }

@@ -2,7 +2,8 @@
 //!
 //! No guide says how (domain T: "Consent à préciser"), so the shape is ours and as close to IHE PCF as the
 //! content allows: `category` names the kind of line in the words of the store, `provision` says permit or
-//! deny, to whom (logical reference), for which purpose of use, on which document.
+//! deny, to whom (logical reference), for which purpose of use, on which document. What is written here reads
+//! back through [`crate::fhir::read::consent`].
 
 use std::borrow::Cow;
 
@@ -17,14 +18,16 @@ use crate::domain::national_id::{PS_ID_NAT_OID, PsIdNat, STRUCT_ID_NAT_OID, Stru
 use crate::operation::outcome::{ConsentOutcome, ConsentState};
 
 /// System of `category`: `ConsentKind::word`, and [`MASK`].
-pub const CATEGORY_SYSTEM: &str = "urn:carnet:consent-category";
-pub const MASK: &str = "masque_ps";
-pub const SCOPE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
-pub const PURPOSE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ActReason";
-/// Break the glass.
-pub const BRIS_DE_GLACE: &str = "BTG";
-/// Emergency treatment: regulation by the centre 15.
-pub const CENTRE_15: &str = "ETREAT";
+const CATEGORY_SYSTEM: &str = "urn:carnet:consent-category";
+const MASK: &str = "masque_ps";
+const SCOPE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
+/// TRE_R248, as tokens carry it (T-2).
+const PURPOSE_SYSTEM: &str = "urn:oid:1.2.250.1.213.1.1.4.248";
+const BRIS_DE_GLACE: &str = "bris_de_glace";
+const CENTRE_15: &str = "centre_15";
+const FUNCTION_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationFunction";
+/// Primary care physician: the médecin traitant.
+const PRIMARY_CARE: &str = "PCP";
 const PARTICIPATION_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
 
 #[derive(Debug, Serialize)]
@@ -84,6 +87,10 @@ pub fn write(outcome: &ConsentOutcome, now: Timestamp) -> Consent<'_> {
 }
 
 fn of_line<'a>(patient: &'a Ins, line: &'a Line, now: Timestamp) -> Consent<'a> {
+    let role = match &line.kind {
+        ConsentKind::MedecinTraitant(_) => CodeableConcept::of(FUNCTION_SYSTEM, PRIMARY_CARE),
+        _ => CodeableConcept::of(PARTICIPATION_SYSTEM, "PRCP"),
+    };
     let (kind, actor, purpose) = match &line.kind {
         ConsentKind::Authorisation(Grantee::Structure(structure)) => ("permit", Some(organization(structure)), None),
         ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
@@ -93,7 +100,7 @@ fn of_line<'a>(patient: &'a Ins, line: &'a Line, now: Timestamp) -> Consent<'a> 
         ConsentKind::OppositionBrisDeGlace => ("deny", None, Some(BRIS_DE_GLACE)),
         ConsentKind::OppositionCentre15 => ("deny", None, Some(CENTRE_15)),
     };
-    let actor = actor.map(|reference| [Actor { role: CodeableConcept::of(PARTICIPATION_SYSTEM, "IRCP"), reference }]);
+    let actor = actor.map(|reference| [Actor { role, reference }]);
     let purpose = purpose
         .map(|code| [Coding { system: Some(Cow::Borrowed(PURPOSE_SYSTEM)), code: Cow::Borrowed(code), display: None }]);
     let period = Period { start: Some(line.since.to_string()), end: line.until.map(|until| until.to_string()) };
@@ -163,8 +170,14 @@ const POLICY: &str = "Code de la santé publique, R. 1111-46 to R. 1111-49";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Limits;
     use crate::domain::ids::ConsentId;
+    use crate::domain::value_set::Terminology;
+    use crate::fhir::read::consent::read_consent;
+    use crate::fhir::read::{WireFormat, read_message};
     use crate::fhir::resource::sample;
+    use crate::operation::outcome::ConsentProvision;
+    use crate::spool::SpoolSettings;
 
     fn now() -> Timestamp {
         "2026-03-01T00:00:00Z".parse().unwrap()
@@ -181,6 +194,36 @@ mod tests {
         let declared_by = DeclaredBy::Patient;
         let consent = Line { id: ConsentId::new(), kind, since, until, declared_by };
         ConsentOutcome::List { patient: sample::ins(), consent }
+    }
+
+    async fn read_back(outcome: &ConsentOutcome) -> ConsentProvision {
+        let text = serde_json::to_vec(&write(outcome, now())).unwrap();
+        let spool = SpoolSettings { directory: std::sync::Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
+        let body = futures_util::stream::iter([Ok(bytes::Bytes::from(text))]);
+        let message = read_message(WireFormat::Json, body, &Limits::default(), spool).await.unwrap();
+        let id = id_of(outcome).parse().unwrap();
+        let request = read_consent(message, Some(id), &Terminology::load().unwrap()).unwrap();
+        assert_eq!(request.patient, sample::ins());
+        request.provision
+    }
+
+    #[tokio::test]
+    async fn what_is_written_reads_back() {
+        let ps: PsIdNat = "801234567897".parse().unwrap();
+        let structure: StructIdNat = "1750803447".parse().unwrap();
+        for kind in [
+            ConsentKind::Authorisation(Grantee::Professional(ps.clone())),
+            ConsentKind::Authorisation(Grantee::Structure(structure)),
+            ConsentKind::MedecinTraitant(ps.clone()),
+            ConsentKind::Block(ps),
+            ConsentKind::OppositionBrisDeGlace,
+            ConsentKind::OppositionCentre15,
+        ] {
+            assert_eq!(read_back(&line(kind.clone(), None)).await, ConsentProvision::List(kind));
+        }
+        let document = LogicalId::new();
+        let mask = ConsentOutcome::Mask { patient: sample::ins(), document, state: ConsentState::Active };
+        assert_eq!(read_back(&mask).await, ConsentProvision::Mask(document));
     }
 
     #[test]

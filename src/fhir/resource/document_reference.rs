@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::Writing;
 use super::datatype::{CodeableConcept, Coding, Extension, Identifier, Meta, Period, Reference, URI_SYSTEM, Value};
@@ -15,6 +16,7 @@ use super::person::{Contained, Containing};
 use crate::domain::confidentiality::{CONFIDENTIALITY_OID, Confidentiality, VISIBILITY_OID};
 use crate::domain::document_entry::{DocumentEntry, ReferenceId};
 use crate::domain::status::AvailabilityStatus;
+use crate::fhir::read::EXTENSION_SLOT;
 
 pub const PROFILE: &str =
     "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-comprehensive-document-reference";
@@ -30,7 +32,7 @@ pub struct DocumentReference<'a> {
     meta: Meta<'a>,
     contained: Vec<Contained<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    extension: Vec<Extension<'a>>,
+    extension: Vec<AnyExtension<'a>>,
     master_identifier: Identifier<'a>,
     identifier: [Identifier<'a>; 3],
     status: &'static str,
@@ -52,6 +54,14 @@ pub struct DocumentReference<'a> {
     security_label: Vec<CodeableConcept<'a>>,
     content: [Content<'a>; 1],
     context: Context<'a>,
+}
+
+/// An extension that we understand, or one that came with the deposit and goes out as it came in.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum AnyExtension<'a> {
+    Ours(Extension<'a>),
+    Kept(&'a RawValue),
 }
 
 #[derive(Debug, Serialize)]
@@ -110,10 +120,7 @@ pub fn write<'a>(writing: Writing<'a>, entry: &'a DocumentEntry) -> DocumentRefe
             profile: vec![PROFILE],
         },
         contained: containing.finish(),
-        extension: match entry.availability_status {
-            AvailabilityStatus::Archived => vec![Extension::of(IS_ARCHIVED, Value::Boolean(true))],
-            _ => Vec::new(),
-        },
+        extension: extensions(entry),
         master_identifier: Identifier::of_uri("usual", metadata.unique_id.to_urn()),
         identifier: identifiers(entry),
         status: status_code(entry.availability_status),
@@ -157,6 +164,14 @@ fn identifiers(entry: &DocumentEntry) -> [Identifier<'static>; 3] {
         Identifier::of_uri("official", entry.entry_uuid.to_urn()),
         Identifier::of_uri("secondary", entry.logical_id.to_urn()).with_kind(IDENTIFIER_TYPE, "logicalId"),
     ]
+}
+
+fn extensions(entry: &DocumentEntry) -> Vec<AnyExtension<'_>> {
+    let archived = entry.availability_status == AvailabilityStatus::Archived;
+    let ours = archived.then(|| AnyExtension::Ours(Extension::of(IS_ARCHIVED, Value::Boolean(true))));
+    let slots = entry.metadata.other_slots.iter().filter(|(name, _)| name == EXTENSION_SLOT);
+    let kept = slots.flat_map(|(_, values)| values).filter_map(|text| serde_json::from_str(text).ok());
+    ours.into_iter().chain(kept.map(AnyExtension::Kept)).collect()
 }
 
 fn relations(entry: &DocumentEntry) -> Vec<RelatesTo<'static>> {
@@ -261,6 +276,19 @@ mod tests {
             assert_eq!(json["status"], word);
             assert_eq!(json["extension"][0]["valueBoolean"].as_bool().unwrap_or_default(), archived);
         }
+    }
+
+    #[test]
+    fn extensions_that_came_with_the_deposit_go_out_as_they_came_in() {
+        let mut entry = sample::entry();
+        let extension = r#"{"url":"https://example.org/x","valueDecimal":1.00}"#;
+        entry.metadata.other_slots = vec![(EXTENSION_SLOT.to_owned(), vec![extension.to_owned()])];
+        entry.availability_status = AvailabilityStatus::Archived;
+        let terminology = Terminology::load().unwrap();
+        let writing = Writing { terminology: &terminology, base: "https://localhost:8443/fhir" };
+        let text = serde_json::to_string(&write(writing, &entry)).unwrap();
+        assert!(text.contains(extension), "{text}");
+        assert_eq!(json(&entry)["extension"].as_array().unwrap().len(), 2);
     }
 
     #[test]
