@@ -1,6 +1,7 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
 pub mod access;
+pub mod app;
 pub mod cda;
 pub mod cli;
 pub mod clock;

@@ -328,7 +328,7 @@ mod tests {
 
     fn rule_of(document: &str) -> Rule {
         let of = |failure| match failure {
-            Failure::Refused(refusals) => refusals[0].rule,
+            Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals[0].rule,
             Failure::Fault(fault) => panic!("{fault}"),
         };
         let slice = walk(SliceSource::new(document.as_bytes())).map_err(of).unwrap_err();

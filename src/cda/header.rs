@@ -208,7 +208,9 @@ mod tests {
 
     fn refusals_of(document: &str) -> Vec<(Rule, String)> {
         match CdaHeader::from_slice(document.as_bytes(), "") {
-            Err(Failure::Refused(refusals)) => refusals.into_iter().map(|r| (r.rule, r.place)).collect(),
+            Err(Failure::Refused(refusals) | Failure::Journaled(refusals)) => {
+                refusals.into_iter().map(|r| (r.rule, r.place)).collect()
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -3,6 +3,7 @@
 //! Everything goes over real mutual TLS to a real gateway on a real database; the tour checks what it tells.
 
 mod cast;
+mod legacy;
 mod stage;
 mod tour;
 
@@ -16,7 +17,9 @@ use stage::Stage;
 
 /// Show the main job on a throw-away gateway: deposits, the patient's list, who reads what, the journal
 #[derive(Args)]
-#[command(after_help = "Examples:\n  carnet demo\n  carnet demo --once\n  carnet demo --dir ./demo   # keep data, certificates and demo.json")]
+#[command(
+    after_help = "Examples:\n  carnet demo\n  carnet demo --once\n  carnet demo --dir ./demo   # keep data, certificates and demo.json"
+)]
 pub(super) struct Arguments {
     /// Exit after the tour: 0 only if every step went as told
     #[arg(long)]

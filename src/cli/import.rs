@@ -8,15 +8,16 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::{Ending, open_gateway, print_json, runtime};
 use crate::clock::Clock;
 use crate::domain::ids::LogicalId;
 use crate::domain::sha::hex;
+use crate::identity::caller::Caller;
 use crate::operation::draft::DepositRequest;
 use crate::operation::gateway::Gateway;
 use crate::operation::outcome::DepositOutcome;
@@ -25,64 +26,69 @@ use crate::xdm::folder::{Listing, list_sources};
 use crate::xdm::package::{Limits, Lot, LotResult, Reading};
 
 /// Take over documents from IHE_XDM packages (.zip) and bare CDA documents (.xml).
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 #[command(after_help = "Example:\n  carnet import /media/usb/IHE_XDM.zip old-documents/ --report import.json")]
-pub struct ImportArguments {
+pub(super) struct Arguments {
     /// Packages, documents, or folders of them
     #[arg(required = true, value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    paths: Vec<PathBuf>,
     /// Settings of the gateway that takes the documents
-    #[arg(long, value_name = "FILE", default_value = "carnet.toml")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Write the reconciliation report, lot by lot, as JSON
     #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
+    report: Option<PathBuf>,
     /// Read everything and store nothing
     #[arg(long)]
-    pub dry_run: bool,
+    dry_run: bool,
     /// Print the report as JSON; progress goes to the error output
     #[arg(long)]
-    pub json: bool,
+    json: bool,
 }
 
-/// Imports through `deposit`, which is `gateway.deposit` as the caller of the migration.
-///
-/// Errors: what the arguments name cannot be read or written (exit code 2).
-pub async fn run(
-    arguments: &ImportArguments,
-    gateway: &Gateway,
-    deposit: impl AsyncFn(DepositRequest) -> Result<DepositOutcome, Failure>,
-) -> anyhow::Result<ExitCode> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let listing = list_sources(&arguments.paths)?;
     anyhow::ensure!(!listing.sources.is_empty(), "nothing to import: no .zip and no .xml in the paths given");
     let report_file = match &arguments.report {
         Some(path) => Some(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
         None => None,
     };
+    let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Deposit };
+    let mut progress: Box<dyn Write> = if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
+    runtime()?.block_on(async {
+        let gateway = open_gateway(arguments.config.as_deref()).await?;
+        let report = import(&gateway, &listing, mode, &mut progress).await?;
+        report.summarise(&mut progress)?;
+        if let Some(mut file) = report_file {
+            serde_json::to_writer_pretty(&mut file, &report)?;
+            file.sync_all()?;
+        }
+        if arguments.json {
+            print_json(&serde_json::to_value(&report)?);
+        }
+        Ok(if report.is_clean() { Ending::Done } else { Ending::Refused })
+    })
+}
+
+/// Imports every lot of `listing` as the operator. Errors: those of `progress` alone.
+pub(super) async fn import(
+    gateway: &Gateway,
+    listing: &Listing,
+    mode: Mode,
+    progress: &mut impl Write,
+) -> io::Result<Report> {
     let reading = Reading {
         spool: &gateway.spool,
         terminology: &gateway.terminology,
         limits: Limits::from(&gateway.config.limits),
     };
-    let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Deposit };
-    let mut progress: Box<dyn Write> = if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
-    let report = import(&listing, reading, mode, &gateway.clock, deposit, &mut progress).await?;
-    report.summarise(&mut progress)?;
-    if let Some(mut file) = report_file {
-        serde_json::to_writer_pretty(&mut file, &report)?;
-        file.sync_all()?;
-    }
-    if arguments.json {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &report)?;
-        writeln!(out)?;
-    }
-    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let deposit = async |request| Ok(gateway.deposit(&Caller::Operator, request).await?.disclose());
+    import_through(listing, reading, mode, &gateway.clock, deposit, progress).await
 }
 
 /// Whether lots are handed to the gateway or only read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(super) enum Mode {
     Deposit,
     DryRun,
 }
@@ -90,7 +96,7 @@ pub enum Mode {
 /// Imports every lot of `listing` in turn and tells what became of each.
 ///
 /// Errors: those of `progress` alone.
-pub async fn import(
+async fn import_through(
     listing: &Listing,
     reading: Reading<'_>,
     mode: Mode,
@@ -119,7 +125,7 @@ pub async fn import(
 
 /// What was imported, to be held against what there was.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub(super) struct Report {
     /// RFC 3339, UTC.
     pub started: String,
     pub finished: String,
@@ -131,7 +137,7 @@ pub struct Report {
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub(super) struct Counts {
     pub lots: usize,
     pub stored: usize,
     pub already_there: usize,
@@ -145,7 +151,7 @@ pub struct Counts {
 
 /// One lot.
 #[derive(Debug, Serialize)]
-pub struct LotLine {
+pub(super) struct LotLine {
     pub source: String,
     pub lot: String,
     pub outcome: LotOutcome,
@@ -160,7 +166,7 @@ pub struct LotLine {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LotOutcome {
+pub(super) enum LotOutcome {
     Stored,
     AlreadyThere,
     /// Dry run: it can be read; the gateway was not asked.
@@ -173,7 +179,7 @@ pub enum LotOutcome {
 }
 
 #[derive(Debug, Serialize)]
-pub struct DocumentLine {
+pub(super) struct DocumentLine {
     /// `None` for a bare CDA: the header says it.
     pub unique_id: Option<String>,
     pub sha256: String,
@@ -182,7 +188,7 @@ pub struct DocumentLine {
 }
 
 #[derive(Debug, Serialize)]
-pub struct Reason {
+pub(super) struct Reason {
     pub rule: &'static str,
     pub place: String,
     pub found: String,
@@ -199,7 +205,7 @@ impl Report {
     }
 
     /// Whether every lot is where it should be.
-    pub fn is_clean(&self) -> bool {
+    pub(super) fn is_clean(&self) -> bool {
         self.counts.refused == 0 && self.counts.failed == 0
     }
 
@@ -373,12 +379,16 @@ mod tests {
                 return Err(Refusal::new(Rule::CdaSyntax, "ClinicalDocument", "nothing", "a CDA").into());
             };
             let key = set.unique_id.as_ref().unwrap().to_string();
-            let entry = || DepositedEntry { logical_id: LogicalId::new(), entry_uuid: EntryUuid::new(), version: 1 };
+            let entry = || DepositedEntry {
+                logical_id: LogicalId::new(),
+                entry_uuid: EntryUuid::new(),
+                version: 1,
+                replaced: Vec::new(),
+            };
             let new = || DepositOutcome {
                 submission_set: SubmissionSetUuid::new(),
                 entries: request.documents.iter().map(|_| entry()).collect(),
                 registered: now,
-                replaced: Vec::new(),
             };
             Ok(self.sets.borrow_mut().entry(key).or_insert_with(new).clone())
         }
@@ -407,7 +417,7 @@ mod tests {
         let listing = list_sources(&[folder.to_owned()]).unwrap();
         let deposit = async |request: DepositRequest| record.deposit(&request, clock.now());
         let mut progress = Vec::new();
-        let report = import(&listing, reading, mode, &clock, deposit, &mut progress).await.unwrap();
+        let report = import_through(&listing, reading, mode, &clock, deposit, &mut progress).await.unwrap();
         report.summarise(&mut progress).unwrap();
         (report, String::from_utf8(progress).unwrap())
     }

@@ -3,10 +3,14 @@
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
 pub mod client;
-pub mod specimen;
+mod demo;
+mod import;
 mod journal;
+pub mod message;
 mod pki;
 mod record;
+mod serve;
+pub mod specimen;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -24,7 +28,7 @@ use crate::refusal::Failure;
 
 #[derive(Parser)]
 #[command(name = "carnet", version, about = "Interoperability gateway and document store for the DMP")]
-#[command(disable_help_subcommand = true, after_help = "Example:\n  carnet pki init --dir certs")]
+#[command(disable_help_subcommand = true, after_help = "Examples:\n  carnet demo\n  carnet serve --config carnet.toml")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -32,6 +36,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
+    Serve(serve::Arguments),
+    Import(import::Arguments),
     Journal(journal::Arguments),
     Pki(pki::Arguments),
     Record(record::Arguments),
@@ -56,6 +63,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ending = match arguments.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Pki(arguments) => pki::run(&arguments),
         Command::Record(arguments) => record::run(arguments),

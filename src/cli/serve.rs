@@ -14,7 +14,9 @@ use crate::telemetry::start_logs;
 
 /// Run the gateway
 #[derive(Args)]
-#[command(after_help = "Example:\n  carnet serve --config carnet.toml\n\nEvery key can also come from the environment: CARNET_<SECTION>__<KEY>.")]
+#[command(
+    after_help = "Example:\n  carnet serve --config carnet.toml\n\nEvery key can also come from the environment: CARNET_<SECTION>__<KEY>."
+)]
 pub(super) struct Arguments {
     /// Configuration; `carnet.toml` beside you when there is one, else the defaults
     #[arg(long)]

@@ -48,16 +48,16 @@ pub struct Ins {
     authority: InsAuthority,
 }
 
-/// Why a text is no INS. None of the variants carries the text.
+/// Why a text is no INS: each variant says what was expected, none carries the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InsError {
-    #[error("an INS has 15 characters: 13 and a key of 2 digits")]
+    #[error("15 characters: 13 and a key of 2 digits")]
     Length,
-    #[error("an INS is made of digits; only characters 6 and 7 may be 2A or 2B")]
+    #[error("digits; only characters 6 and 7 may be 2A or 2B")]
     Character,
-    #[error("the key of the INS does not match its 13 characters")]
+    #[error("a key equal to 97 minus the remainder of its 13 characters by 97")]
     Key,
-    #[error("the authority (OID) does not assign INS")]
+    #[error("an authority (OID) that assigns INS")]
     Authority,
 }
 

@@ -118,7 +118,7 @@ mod tests {
 
     fn rule_of(failure: Failure) -> Rule {
         match failure {
-            Failure::Refused(refusals) => refusals[0].rule,
+            Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals[0].rule,
             Failure::Fault(fault) => panic!("{fault}"),
         }
     }

@@ -25,7 +25,7 @@ use crate::refusal::{Failure, Fault};
 pub async fn list(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
     let aliases = ["patient:identifier", "patient:Patient.identifier"];
     let ins = only_patient(face, parts, "patient.identifier", &aliases);
-    let ins = face.or_turned_away(caller, ins).await?;
+    let ins = ins?;
     let lines = face.gateway.list_consents(caller, &ins).await?.disclose();
     let base = face.writing().base;
     let now = face.now();
@@ -46,7 +46,7 @@ pub async fn list(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
 
 /// `GET /Consent/{id}`.
 pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    let LogicalId(id) = face.or_turned_away(caller, id_alone(parts)).await?;
+    let LogicalId(id) = id_alone(parts)?;
     let line = face.gateway.read_consent(caller, ConsentId(id)).await?.disclose();
     Ok(representation(face, &line)?)
 }
@@ -54,7 +54,7 @@ pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
 /// `POST /Consent`, and `PUT /Consent/{id}` for a line (or a masked document) that is there.
 pub async fn set(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
     let request = read_request(face, parts, body).await;
-    let request = face.or_turned_away(caller, request).await?;
+    let request = request?;
     let status = if request.id.is_none() { StatusCode::CREATED } else { StatusCode::OK };
     let line = face.gateway.set_consent(caller, request).await?.disclose();
     let mut answer = representation(face, &line)?;

@@ -14,9 +14,7 @@ use super::resource::bundle::{Bundle, Entry, PROVIDE_RESPONSE_PROFILE, Response,
 use super::resource::document_reference;
 use super::routes::{Face, answer_id};
 use crate::clock::new_uuid;
-use crate::domain::association::RelationKind;
 use crate::identity::caller::Caller;
-use crate::operation::draft::DepositRequest;
 use crate::operation::outcome::{DepositOutcome, DepositedEntry};
 use crate::refusal::{Failure, Fault};
 
@@ -26,14 +24,13 @@ pub async fn transaction(face: &Face, caller: &Caller, parts: &Parts, body: Body
         Ok(message) => read_provided(message, &face.gateway.terminology),
         Err(failure) => Err(failure),
     };
-    let Provided { request, entries } = face.or_turned_away(caller, provided).await?;
-    let replacing = replacing(&request);
+    let Provided { request, entries } = provided?;
     let outcome = face.gateway.deposit(caller, request).await?.disclose();
     match preferred_return(&parts.headers) {
         Some(Return::OperationOutcome) => {
             Ok(Answer::resource(&outcome::of_success("the submission is stored", answer_id(parts)))?)
         }
-        _ => Ok(Answer::resource(&transaction_response(&outcome, &entries, &replacing)?)?),
+        _ => Ok(Answer::resource(&transaction_response(&outcome, &entries)?)?),
     }
 }
 
@@ -43,9 +40,9 @@ pub async fn create(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> 
         Ok(message) => read_publish(message, &face.gateway.terminology),
         Err(failure) => Err(failure),
     };
-    let request = face.or_turned_away(caller, request).await?;
+    let request = request?;
     let outcome = face.gateway.deposit(caller, request).await?.disclose();
-    let entry = *outcome.entries.first().ok_or_else(|| missing_entry(0))?;
+    let entry = outcome.entries.first().ok_or_else(|| missing_entry(0))?;
     let answer = match preferred_return(&parts.headers) {
         Some(Return::Minimal) => Answer::empty(StatusCode::CREATED),
         Some(Return::OperationOutcome) => {
@@ -54,7 +51,7 @@ pub async fn create(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> 
         Some(Return::Representation) | None => match face.gateway.read(caller, entry.logical_id).await {
             Ok(stored) => Answer::resource(&document_reference::write(face.writing(), &stored.disclose()))?,
             // Who may deposit may not always read; the deposit stands all the same.
-            Err(Failure::Refused(_)) => Answer::empty(StatusCode::CREATED),
+            Err(Failure::Journaled(_)) => Answer::empty(StatusCode::CREATED),
             Err(fault) => return Err(fault.into()),
         },
     };
@@ -63,11 +60,7 @@ pub async fn create(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> 
     Ok(answer.located(&location).modified(outcome.registered))
 }
 
-fn transaction_response(
-    outcome: &DepositOutcome,
-    entries: &[ProvidedEntry],
-    replacing: &[usize],
-) -> Result<Bundle<()>, Fault> {
+fn transaction_response(outcome: &DepositOutcome, entries: &[ProvidedEntry]) -> Result<Bundle<()>, Fault> {
     let modified = outcome.registered.to_string();
     let created = |location: String, version| Response {
         status: "201 Created",
@@ -76,21 +69,20 @@ fn transaction_response(
         last_modified: modified.clone(),
     };
     let untouched = |location| Response { status: "200 OK", location, etag: None, last_modified: modified.clone() };
-    let deposited = |index: usize| outcome.entries.get(index).copied().ok_or_else(|| missing_entry(index));
+    let deposited = |index: usize| outcome.entries.get(index).ok_or_else(|| missing_entry(index));
     let answer = |entry: &ProvidedEntry| -> Result<Entry<()>, Fault> {
         Ok(Entry::answering(match *entry {
             ProvidedEntry::SubmissionSet => created(format!("List/{}", outcome.submission_set), 1),
             ProvidedEntry::Document(index) => {
                 let DepositedEntry { logical_id, version, .. } = deposited(index)?;
-                created(format!("DocumentReference/{logical_id}"), version)
+                created(format!("DocumentReference/{logical_id}"), *version)
             }
             ProvidedEntry::Content(index) => {
                 let DepositedEntry { logical_id, version, .. } = deposited(index)?;
-                created(format!("Binary/{logical_id}"), version)
+                created(format!("Binary/{logical_id}"), *version)
             }
             ProvidedEntry::Supersession(index) => {
-                let at = replacing.iter().position(|document| *document == index);
-                let target = at.and_then(|at| outcome.replaced.get(at));
+                let target = deposited(index)?.replaced.first();
                 untouched(target.map(|id| format!("DocumentReference/{id}")))
             }
             ProvidedEntry::Context => untouched(None),
@@ -105,13 +97,6 @@ fn transaction_response(
         link: Vec::new(),
         entry: entries.iter().map(answer).collect::<Result<_, _>>()?,
     })
-}
-
-/// For each replacement of the request, in order, the document that makes it.
-fn replacing(request: &DepositRequest) -> Vec<usize> {
-    let documents = request.documents.iter().enumerate();
-    let relations = documents.flat_map(|(index, document)| document.relations.iter().map(move |it| (index, it.kind)));
-    relations.filter(|(_, kind)| *kind == RelationKind::Replaces).map(|(index, _)| index).collect()
 }
 
 fn etag(version: u32) -> String {
@@ -130,12 +115,16 @@ mod tests {
     use jiff::Timestamp;
 
     fn outcome() -> DepositOutcome {
-        let entry = || DepositedEntry { logical_id: LogicalId::new(), entry_uuid: EntryUuid::new(), version: 1 };
+        let entry = |replaced| DepositedEntry {
+            logical_id: LogicalId::new(),
+            entry_uuid: EntryUuid::new(),
+            version: 1,
+            replaced,
+        };
         DepositOutcome {
             submission_set: SubmissionSetUuid::new(),
-            entries: vec![entry(), entry()],
+            entries: vec![entry(Vec::new()), entry(vec![LogicalId::new()])],
             registered: Timestamp::UNIX_EPOCH,
-            replaced: vec![LogicalId::new()],
         }
     }
 
@@ -149,7 +138,7 @@ mod tests {
             ProvidedEntry::Supersession(1),
             ProvidedEntry::Context,
         ];
-        let text = serde_json::to_string(&transaction_response(&outcome, &entries, &[1]).unwrap()).unwrap();
+        let text = serde_json::to_string(&transaction_response(&outcome, &entries).unwrap()).unwrap();
         fhirkit::from_json_strict::<fhirkit::r4::Bundle>(&text).unwrap();
         let bundle: serde_json::Value = serde_json::from_str(&text).unwrap();
         let locations: Vec<_> = (0..5).map(|i| bundle["entry"][i]["response"]["location"].as_str()).collect();
@@ -157,7 +146,7 @@ mod tests {
             Some(format!("Binary/{}", outcome.entries[1].logical_id)),
             Some(format!("List/{}", outcome.submission_set)),
             Some(format!("DocumentReference/{}", outcome.entries[0].logical_id)),
-            Some(format!("DocumentReference/{}", outcome.replaced[0])),
+            Some(format!("DocumentReference/{}", outcome.entries[1].replaced[0])),
             None,
         ];
         assert_eq!(locations, expected.iter().map(Option::as_deref).collect::<Vec<_>>());
@@ -165,6 +154,6 @@ mod tests {
 
     #[test]
     fn an_entry_that_does_not_exist_is_our_fault() {
-        assert!(transaction_response(&outcome(), &[ProvidedEntry::Document(2)], &[]).is_err());
+        assert!(transaction_response(&outcome(), &[ProvidedEntry::Document(2)]).is_err());
     }
 }

@@ -15,7 +15,7 @@ use crate::identity::caller::Caller;
 use crate::refusal::{Failure, Refusal, Rule};
 
 pub async fn search(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
-    let ins = face.or_turned_away(caller, only_patient(face, parts, "identifier", &[])).await?;
+    let ins = only_patient(face, parts, "identifier", &[])?;
     let existence = face.gateway.existence(caller, &ins).await?.disclose();
     let entries: Vec<_> = existence.iter().collect();
     let base = face.writing().base;

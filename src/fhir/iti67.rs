@@ -39,7 +39,7 @@ pub struct Surroundings<'a> {
 
 pub async fn search(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
     let read = read_request(face, parts, body).await;
-    let (query, criteria) = face.or_turned_away(caller, read).await?;
+    let (query, criteria) = read?;
     let outcome = face.gateway.search(caller, &criteria).await?.disclose();
     let bundle = write(face.writing(), &query, &criteria, &outcome, face.now());
     Ok(Answer::resource(&bundle)?)
@@ -338,7 +338,7 @@ mod tests {
         let terminology = Terminology::load().unwrap();
         let surroundings = Surroundings { terminology: &terminology, ins_domains: &[InsDomain::Test], page_max: 100 };
         read(&Query::read(Some(text), b"").unwrap(), surroundings).map_err(|failure| match failure {
-            Failure::Refused(refusals) => refusals,
+            Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals,
             Failure::Fault(fault) => panic!("{fault}"),
         })
     }

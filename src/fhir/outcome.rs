@@ -22,10 +22,9 @@ pub const DMP_ERROR_SYSTEM: &str = "urn:carnet:dmp-error";
 
 /// Status and headers of a failure. The first refusal decides: checks run in the order of E.4.
 pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
-    let Failure::Refused(refusals) = failure else {
+    let Some(first) = failure.refusals().first() else {
         return (StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new());
     };
-    let Some(first) = refusals.first() else { return (StatusCode::BAD_REQUEST, HeaderMap::new()) };
     let category = first.rule.category();
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after(category) {
@@ -37,7 +36,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
 /// The resource that tells the sender what was wrong.
 pub fn of_failure(failure: &Failure, id: Uuid) -> OperationOutcome<'_> {
     let issue = match failure {
-        Failure::Refused(refusals) => refusals.iter().take(ISSUES_MAX).map(issue_of).collect(),
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => {
+            refusals.iter().take(ISSUES_MAX).map(issue_of).collect()
+        }
         Failure::Fault(_) => vec![fault_issue()],
     };
     OperationOutcome { id: id.to_string(), issue }
@@ -60,7 +61,7 @@ pub fn of_success(text: &'static str, id: Uuid) -> OperationOutcome<'static> {
 /// Codes of the rules broken: what the log line may say of a refusal.
 pub fn rule_codes(failure: &Failure) -> String {
     match failure {
-        Failure::Refused(refusals) => {
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => {
             let codes: Vec<_> = refusals.iter().take(ISSUES_MAX).map(|refusal| refusal.rule.code()).collect();
             codes.join(" ")
         }
@@ -206,9 +207,12 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::CdaMetadataMismatch => "invariant",
         Rule::UnknownCode => "code-invalid",
         Rule::DuplicateUniqueId | Rule::UniqueIdTwice => "duplicate",
-        Rule::DossierClosed | Rule::AccessDenied | Rule::ActorRefused | Rule::ModeRefused | Rule::CertificateClass | Rule::CertificateWithdrawn => {
-            "forbidden"
-        }
+        Rule::DossierClosed
+        | Rule::AccessDenied
+        | Rule::ActorRefused
+        | Rule::ModeRefused
+        | Rule::CertificateClass
+        | Rule::CertificateWithdrawn => "forbidden",
         Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
@@ -258,7 +262,6 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::Range
         | Rule::Precondition
         | Rule::NotFound
-        | Rule::CertificateWithdrawn
         | Rule::RouteUnknown
         | Rule::BundleType
         | Rule::BundleEntry

@@ -199,29 +199,33 @@ impl Face {
         read_message(format, pieces, &self.gateway.config.limits, self.gateway.spool.clone()).await
     }
 
-    /// Lets what was read pass; what could not be read is written down before the caller hears of it.
-    pub async fn or_turned_away<T>(&self, caller: &Caller, read: Result<T, Failure>) -> Result<T, Failure> {
-        match read {
-            Ok(read) => Ok(read),
-            Err(failure) => Err(self.gateway.turn_away(caller, failure).await),
+    /// Serves a request whoever makes it. What no operation has written down by now is written down here, before
+    /// the caller hears of it: each request that concerns a record leaves one line.
+    async fn serve(&self, operation: Operation, parts: &Parts, body: Body) -> Handled {
+        if operation == Operation::Capabilities {
+            return capability::answer(self);
+        }
+        let caller = self.identify(parts).await?;
+        match self.operate(operation, &caller, parts, body).await {
+            Ok(answer) => Ok(answer),
+            Err(Declined { failure, headers }) => {
+                Err(Declined { failure: self.gateway.turn_away(&caller, failure).await, headers })
+            }
         }
     }
 
-    async fn serve(&self, operation: Operation, parts: &Parts, body: Body) -> Handled {
-        let caller = || self.identify(parts);
+    async fn operate(&self, operation: Operation, caller: &Caller, parts: &Parts, body: Body) -> Handled {
         match operation {
             Operation::Capabilities => capability::answer(self),
-            Operation::ProvideDocumentBundle => deposit::transaction(self, &caller().await?, parts, body).await,
-            Operation::SimplifiedPublish => deposit::create(self, &caller().await?, parts, body).await,
-            Operation::FindDocumentReferences => iti67::search(self, &caller().await?, parts, body).await,
-            Operation::ReadDocumentReference => document_reference::read(self, &caller().await?, parts).await,
-            Operation::RetrieveDocument => iti68::retrieve(self, &caller().await?, parts).await,
-            Operation::TestExistence => existence::search(self, &caller().await?, parts).await,
-            Operation::ListConsents => consent::list(self, &caller().await?, parts).await,
-            Operation::ReadConsent => consent::read(self, &caller().await?, parts).await,
-            Operation::CreateConsent | Operation::UpdateConsent => {
-                consent::set(self, &caller().await?, parts, body).await
-            }
+            Operation::ProvideDocumentBundle => deposit::transaction(self, caller, parts, body).await,
+            Operation::SimplifiedPublish => deposit::create(self, caller, parts, body).await,
+            Operation::FindDocumentReferences => iti67::search(self, caller, parts, body).await,
+            Operation::ReadDocumentReference => document_reference::read(self, caller, parts).await,
+            Operation::RetrieveDocument => iti68::retrieve(self, caller, parts).await,
+            Operation::TestExistence => existence::search(self, caller, parts).await,
+            Operation::ListConsents => consent::list(self, caller, parts).await,
+            Operation::ReadConsent => consent::read(self, caller, parts).await,
+            Operation::CreateConsent | Operation::UpdateConsent => consent::set(self, caller, parts, body).await,
         }
     }
 

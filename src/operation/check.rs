@@ -103,7 +103,13 @@ impl Gateway {
     }
 
     /// Fills in what a set may leave to the gateway: D.3.
-    fn complete_set(&self, draft: SubmissionSetDraft, caller: &Caller, patient_id: Ins, now: Timestamp) -> SubmissionSet {
+    fn complete_set(
+        &self,
+        draft: SubmissionSetDraft,
+        caller: &Caller,
+        patient_id: Ins,
+        now: Timestamp,
+    ) -> SubmissionSet {
         let uuid = SubmissionSetUuid::new();
         SubmissionSet {
             uuid,

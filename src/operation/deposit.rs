@@ -61,7 +61,8 @@ async fn store_submission(
 ) -> Result<Stored, store::Error> {
     let Some(dossier) = dossier::find_by_ins(tx, &submission.set.patient_id).await? else {
         let found = submission.set.patient_id.masked();
-        let refusal = Refusal::new(Rule::UnknownPatient, submission.patient_place, found, "a patient whose record is open here");
+        let refusal =
+            Refusal::new(Rule::UnknownPatient, submission.patient_place, found, "a patient whose record is open here");
         return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
     };
     let subject = Subject::of(dossier.id);

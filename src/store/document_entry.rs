@@ -54,10 +54,7 @@ pub async fn list_of_submission_set(
 }
 
 /// What the entries of one submission set replaced: new and old.
-pub async fn list_replacements(
-    tx: &mut Tx<'_>,
-    set: SubmissionSetUuid,
-) -> Result<Vec<(LogicalId, LogicalId)>, Error> {
+pub async fn list_replacements(tx: &mut Tx<'_>, set: SubmissionSetUuid) -> Result<Vec<(LogicalId, LogicalId)>, Error> {
     let rows = tx.fetch_all(LIST_REPLACEMENTS, vec![set.to_string().into()]).await?;
     rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?))).collect()
 }
@@ -273,7 +270,8 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
-    let all: Vec<_> = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
+    let all: Vec<_> =
+        authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
     let mut roles = 0_usize;
     for (position, (part, author)) in all.into_iter().enumerate() {
         let person = author.person.as_ref();

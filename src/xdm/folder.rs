@@ -177,7 +177,7 @@ mod tests {
         let rules: Vec<_> = lots(folder.path(), 10)
             .into_iter()
             .map(|lot| match lot.unwrap_err().failure {
-                Failure::Refused(refusals) => refusals[0].rule,
+                Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals[0].rule,
                 Failure::Fault(fault) => panic!("{fault}"),
             })
             .collect();

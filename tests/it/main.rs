@@ -1,6 +1,10 @@
 //! One test program: the real gateway on a real TLS port, one behaviour a test.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot be set up fails: that is what they do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot be set up fails: that is what they do"
+)]
 
 mod access;
 mod corpus;

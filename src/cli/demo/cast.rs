@@ -19,12 +19,32 @@ enum Part {
 
 pub(super) const CAST: [Member; 8] = [
     structure("hospital", "hospital, deposits in indirect mode", "1350000899", "CHU DU VAL FICTIF", "DPI VAL"),
-    structure("laboratory", "laboratory, deposits in indirect mode", "1350001111", "LABORATOIRE DES TROIS RIVIERES", "SGL RIVIERES"),
+    structure(
+        "laboratory",
+        "laboratory, deposits in indirect mode",
+        "1350001111",
+        "LABORATOIRE DES TROIS RIVIERES",
+        "SGL RIVIERES",
+    ),
     structure("radiology", "radiology system, deposits in indirect mode", "1350002222", "IMAGERIE DU PARC", "RIS PARC"),
-    structure("portal", "patient portal: carries the patient's own acts", "2990000045", "PORTAIL PATIENT DEMO", "PORTAIL"),
+    structure(
+        "portal",
+        "patient portal: carries the patient's own acts",
+        "2990000045",
+        "PORTAIL PATIENT DEMO",
+        "PORTAIL",
+    ),
     structure("insurer", "insurer: no right of access exists for it", "2990000052", "MUTUELLE EXEMPLE", "EXTRANET"),
     professional("martin", "médecin traitant", "810000000011", "MARTIN", "Claire", 10, Some("SM54")),
-    professional("bernard", "cardiologist, blocked by the patient", "810000000029", "BERNARD", "Paul", 10, Some("SM04")),
+    professional(
+        "bernard",
+        "cardiologist, blocked by the patient",
+        "810000000029",
+        "BERNARD",
+        "Paul",
+        10,
+        Some("SM04"),
+    ),
     professional("petit", "nurse, authorised by the patient", "810000000037", "PETIT", "Julie", 60, None),
 ];
 

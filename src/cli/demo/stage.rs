@@ -12,12 +12,12 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 
 use super::cast::CAST;
+use crate::app::{App, Running};
 use crate::cli::client::{Client, Identity};
 use crate::cli::say;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::ins::Ins;
-use crate::app::{App, Running};
 use crate::tls::development_pki::{DevelopmentPki, KeyUse};
 
 /// A running gateway with callers at the ready.
@@ -65,7 +65,8 @@ impl Stage {
             serials.insert(member.name, issued.serial);
         }
         let config_path = folder.join("carnet.toml");
-        std::fs::write(&config_path, configuration(free_address(8443)?, free_address(9464)?)).context("write carnet.toml")?;
+        std::fs::write(&config_path, configuration(free_address(8443)?, free_address(9464)?))
+            .context("write carnet.toml")?;
         let config = Config::load(Some(&config_path), std::iter::empty())?;
         let base = format!("{}/fhir", config.listen.public_url);
         let running = App::start(Arc::new(config), Clock::System).await?;
@@ -89,7 +90,13 @@ impl Stage {
         Ok(Client::new(&self.server_ca, Identity::Anonymous)?)
     }
 
-    pub(super) async fn send(&self, name: &str, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Answer> {
+    pub(super) async fn send(
+        &self,
+        name: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
         let content = body.map_or_else(Vec::new, |body| body.to_string().into_bytes());
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if body.is_some() {

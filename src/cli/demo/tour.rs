@@ -1,13 +1,13 @@
 //! The tour itself: each step acts as one of the cast, over TLS, and checks that it went as told.
 
-use std::io::Cursor;
-
 use anyhow::Context as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::legacy::write_package;
 use super::stage::{Answer, Stage};
 use crate::cda::header::CdaHeader;
+use crate::cli::import::{Mode, import};
 use crate::cli::journal::sentence;
 use crate::cli::message::{Provided, consent, new_oid, provision_for, provision_mask};
 use crate::cli::say;
@@ -15,6 +15,7 @@ use crate::cli::specimen::Specimen;
 use crate::domain::code::Code;
 use crate::domain::ids::UniqueId;
 use crate::journal::chain::Verdict;
+use crate::xdm::folder::list_sources;
 
 /// Walks the tour. `true` when every step went as told.
 pub(super) async fn walk(stage: &mut Stage) -> anyhow::Result<bool> {
@@ -119,32 +120,47 @@ impl Tour<'_> {
         let specimen = Specimen::vsm_legacy();
         let content = self.write_specimen(specimen, &unique_id)?;
         let path = self.stage.folder.join("legacy.zip");
-        let mut package = Cursor::new(Vec::new());
-        crate::cli::import::write_legacy_package(&self.stage.patient, &content, &mut package)?;
-        std::fs::write(&path, package.into_inner()).context("write the legacy package")?;
-        let report = crate::cli::import::import(&self.stage.running.gateway, std::slice::from_ref(&path)).await?;
-        self.check(report.stored() == 1 && report.refused() == 0, &format!("carnet import legacy.zip: {}", report.summary()));
-        let again = crate::cli::import::import(&self.stage.running.gateway, &[path]).await?;
-        self.check(again.stored() == 0 && again.refused() == 0, &format!("and again: {}", again.summary()));
+        let package = write_package(&self.stage.running.gateway, &self.stage.patient, content)?;
+        std::fs::write(&path, package).context("write the legacy package")?;
+        let listing = list_sources(&[path])?;
+        for (expected, what) in [((1, 0), "carnet import legacy.zip"), ((0, 1), "and again, as after a broken-off run")]
+        {
+            let gateway = &self.stage.running.gateway;
+            let counts = import(gateway, &listing, Mode::Deposit, &mut std::io::sink()).await?.counts;
+            let told =
+                format!("{} stored, {} already there, {} refused", counts.stored, counts.already_there, counts.refused);
+            self.check(
+                (counts.stored, counts.already_there) == expected && counts.refused == 0,
+                &format!("{what}: {told}"),
+            );
+        }
         Ok(())
     }
 
     async fn authorise(&mut self) -> anyhow::Result<()> {
         self.title("3. The patient authorises three professionals (Consent, TD0.3)");
         let answer = self.stage.get("petit", &self.search_path()).await?;
-        self.check(answer.status == StatusCode::FORBIDDEN, &format!("before that, Mme Petit reads nothing: {}", told(&answer)));
+        self.check(
+            answer.status == StatusCode::FORBIDDEN,
+            &format!("before that, Mme Petit reads nothing: {}", told(&answer)),
+        );
         for (name, who) in READERS {
             let ps = self.id_of(name)?.parse()?;
             let permit = consent(&self.stage.patient, &provision_for("permit", &ps));
             let answer = self.stage.post(name, "/Consent", &permit).await?;
-            self.check(answer.status == StatusCode::CREATED, &format!("{who} declares the patient's consent: {}", told(&answer)));
+            self.check(
+                answer.status == StatusCode::CREATED,
+                &format!("{who} declares the patient's consent: {}", told(&answer)),
+            );
         }
         let ps = self.id_of("martin")?.parse()?;
         let mut provision = provision_for("permit", &ps);
-        provision["actor"][0]["role"] =
-            json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationFunction", "code": "PCP" }] });
+        provision["actor"][0]["role"] = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationFunction", "code": "PCP" }] });
         let answer = self.stage.post("portal", "/Consent", &consent(&self.stage.patient, &provision)).await?;
-        self.check(answer.status == StatusCode::CREATED, &format!("the patient names Dr Martin médecin traitant: {}", told(&answer)));
+        self.check(
+            answer.status == StatusCode::CREATED,
+            &format!("the patient names Dr Martin médecin traitant: {}", told(&answer)),
+        );
         Ok(())
     }
 
@@ -182,7 +198,10 @@ impl Tour<'_> {
         self.check(same_but_for_id(&hidden, &absent), "the masked report and a document that never was: the same 404");
         let read = self.stage.get("petit", &format!("/Binary/{blood_test}")).await?;
         let whole = self.stage.deposited.get(1).is_some_and(|deposit| deposit["size"] == read.body.len());
-        self.check(read.status == StatusCode::OK && whole, &format!("Mme Petit reads the blood test: {} bytes", read.body.len()));
+        self.check(
+            read.status == StatusCode::OK && whole,
+            &format!("Mme Petit reads the blood test: {} bytes", read.body.len()),
+        );
         let report = self.stage.get("martin", &format!("/Binary/{masked}")).await?;
         self.check(report.status == StatusCode::OK, "Dr Martin, médecin traitant, still reads the masked report");
         Ok(())
@@ -237,7 +256,9 @@ impl Tour<'_> {
         }
         let verdict = gateway.verify_journal().await?;
         let text = match &verdict {
-            Verdict::Intact { lines, head } => format!("{lines} lines, each sealed with the one before; head {}…", &head[..16]),
+            Verdict::Intact { lines, head } => {
+                format!("{lines} lines, each sealed with the one before; head {}…", &head[..16])
+            }
             Verdict::Broken { position, problem } => format!("line {position}: {problem}"),
         };
         self.check(matches!(verdict, Verdict::Intact { .. }), &text);

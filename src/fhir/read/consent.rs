@@ -242,7 +242,7 @@ mod tests {
             read_consent(message, id, &Terminology::load().unwrap())
         };
         read().map_err(|failure| match failure {
-            Failure::Refused(refusals) => refusals,
+            Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals,
             Failure::Fault(fault) => panic!("{fault}"),
         })
     }

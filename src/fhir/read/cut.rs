@@ -346,7 +346,7 @@ mod tests {
 
     fn refusal(result: Result<Cut, Failure>) -> Refusal {
         match result {
-            Err(Failure::Refused(mut refusals)) => refusals.remove(0),
+            Err(Failure::Refused(mut refusals) | Failure::Journaled(mut refusals)) => refusals.remove(0),
             other => panic!("{other:?}"),
         }
     }

@@ -130,7 +130,7 @@ mod tests {
         let cut = cutter.push(text.as_bytes()).and_then(|()| cutter.finish());
         match cut.and_then(|cut| read_resource(&cut)) {
             Ok(resource) => Ok(resource),
-            Err(Failure::Refused(refusals)) => Err(refusals),
+            Err(Failure::Refused(refusals) | Failure::Journaled(refusals)) => Err(refusals),
             Err(fault) => panic!("{fault}"),
         }
     }

@@ -46,7 +46,7 @@ fn publish(body: &Value) -> Result<DepositRequest, Failure> {
 
 fn refusals<T>(result: Result<T, Failure>) -> Vec<Refusal> {
     match result {
-        Err(Failure::Refused(refusals)) => refusals,
+        Err(Failure::Refused(refusals) | Failure::Journaled(refusals)) => refusals,
         Err(Failure::Fault(fault)) => panic!("{fault}"),
         Ok(_) => panic!("was read"),
     }

@@ -56,7 +56,9 @@ impl Desk {
 
     fn refusals(&self, document: impl Into<Bytes>, metadata: MetadataDraft) -> Vec<(Rule, String)> {
         match self.take(document, metadata) {
-            Err(Failure::Refused(refusals)) => refusals.into_iter().map(|r| (r.rule, r.place)).collect(),
+            Err(Failure::Refused(refusals) | Failure::Journaled(refusals)) => {
+                refusals.into_iter().map(|r| (r.rule, r.place)).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -367,7 +369,7 @@ fn every_published_document_is_completed_or_refused_for_its_ins_alone() {
                 assert_ne!(metadata.format_code.code, "urn:asipSante:modelesHorsProfils:2011", "{path:?}");
                 taken += 1;
             }
-            Err(Failure::Refused(refusals)) => {
+            Err(Failure::Refused(refusals) | Failure::Journaled(refusals)) => {
                 let rules: Vec<Rule> = refusals.iter().map(|refusal| refusal.rule).collect();
                 assert_eq!(rules, [Rule::InsKey], "{path:?}");
                 refused += 1;

@@ -36,7 +36,7 @@ fn lots(zip: &[u8]) -> Vec<Lot> {
 
 fn rule_of(failure: &Failure) -> Rule {
     match failure {
-        Failure::Refused(refusals) => refusals[0].rule,
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals[0].rule,
         Failure::Fault(fault) => panic!("{fault}"),
     }
 }
