@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
+mod bench;
 pub mod client;
 mod journal;
 mod pki;
@@ -31,6 +32,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Arguments),
     Journal(journal::Arguments),
     Pki(pki::Arguments),
     Record(record::Arguments),
@@ -55,6 +57,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ending = match arguments.command {
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Pki(arguments) => pki::run(&arguments),
         Command::Record(arguments) => record::run(arguments),
