@@ -123,6 +123,8 @@ rules! {
     ActorRefused = "actor-refused", Forbidden, "CSP L1111-18; domain F.4 (1)";
     ModeRefused = "mode-refused", Forbidden, "domain F.1, B.3";
     CertificateClass = "certificate-class", Forbidden, "domain B.1";
+    /// Good at the handshake, no longer: revoked, expired, or its root was removed.
+    CertificateWithdrawn = "certificate-withdrawn", Forbidden, "domain B.1; files of tls.client_roots and tls.client_crls";
 
     Busy = "busy", Busy, "contract 7.5";
     StorageFull = "storage-full", Full, "contract 7.5";

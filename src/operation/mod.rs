@@ -4,11 +4,15 @@
 //! journal line is durable. Adapters never name `store`.
 
 pub mod account;
+mod check;
+pub mod complete;
 pub mod consent;
+pub mod deposit;
 pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
+pub mod media;
 pub mod outcome;
 pub mod retrieve;
 pub mod search;

@@ -53,6 +53,12 @@ pub async fn list_of_submission_set(
     rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?, version(row, 2)?))).collect()
 }
 
+/// What the entries of one submission set replaced, in the order of their deposit.
+pub async fn list_replaced_by(tx: &mut Tx<'_>, set: SubmissionSetUuid) -> Result<Vec<LogicalId>, Error> {
+    let rows = tx.fetch_all(LIST_REPLACED_BY, vec![set.to_string().into()]).await?;
+    rows.iter().map(|row| parse(&row.text(0)?)).collect()
+}
+
 /// Whether some document, in whichever record, already bears `unique_id`.
 pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Error> {
     Ok(tx.fetch_optional(FIND_UNIQUE_ID, vec![unique_id.to_urn().into()]).await?.is_some())
@@ -264,9 +270,9 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
-    let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
+    let all: Vec<_> = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
     let mut roles = 0_usize;
-    for (position, (part, author)) in all.enumerate() {
+    for (position, (part, author)) in all.into_iter().enumerate() {
         let person = author.person.as_ref();
         let person_id = person.and_then(|person| person.id.as_ref());
         let institution = author.institution.as_ref();
@@ -306,9 +312,12 @@ async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadat
         let Identifier { system, value } = &reference.identifier;
         insert_item(tx, key("reference", position), &reference.kind, value, Some(system)).await?;
     }
-    let slots = metadata.other_slots.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-    for (position, (name, value)) in slots.enumerate() {
-        insert_item(tx, key("slot", position), name, value, None).await?;
+    let mut slots = 0;
+    for (name, values) in &metadata.other_slots {
+        for value in values {
+            insert_item(tx, key("slot", slots), name, value, None).await?;
+            slots += 1;
+        }
     }
     Ok(())
 }
@@ -525,6 +534,10 @@ INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1,
 
 const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
 SELECT logical_id, entry_uuid, version FROM document_entry WHERE submission_set_uuid = $1 ORDER BY entry_id";
+
+const LIST_REPLACED_BY: &str = "-- store::document_entry::list_replaced_by
+SELECT a.target_logical_id FROM association a JOIN document_entry e ON e.logical_id = a.source_logical_id
+WHERE e.submission_set_uuid = $1 AND a.kind = 'replaces' ORDER BY e.entry_id, a.target_logical_id";
 
 const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
 SELECT entry_id FROM document_entry WHERE unique_id = $1";

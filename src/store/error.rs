@@ -42,7 +42,6 @@ impl Error {
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "callers hand over an error that they are done with")]
     pub(super) fn inconsistent(table: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::InconsistentRow { table, problem: problem.to_string() }
     }

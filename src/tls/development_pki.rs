@@ -6,11 +6,9 @@
 //! authority, so that a folder left alone keeps working. Source: B.1.
 
 mod authority;
+mod files;
 pub(super) mod subject;
 
-use std::fs::Permissions;
-use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +21,7 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 
 use self::authority::Authority;
+use self::files::{Entry, PRIVATE_MODE, PUBLIC_MODE, Register, pem, write_whole};
 use super::client_certificate::serial_hex;
 use crate::clock::{Clock, new_uuid};
 use crate::domain::national_id::{PsIdNat, StructIdNat};
@@ -370,23 +369,6 @@ impl Holder {
     }
 }
 
-/// What was issued and revoked: the memory of the PKI.
-#[derive(Default, Serialize, Deserialize)]
-struct Register {
-    crl_number: u64,
-    issued: Vec<Entry>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Entry {
-    serial: String,
-    authority: Authority,
-    holder: String,
-    /// Absent for an authority.
-    key_use: Option<KeyUse>,
-    revoked_s: Option<i64>,
-}
-
 /// Texts that the title of a card shows, for the professions of J65 that have one.
 fn title(profession: u8) -> Option<&'static str> {
     Some(match profession {
@@ -426,27 +408,7 @@ fn moved(at: Timestamp, seconds: i64) -> Timestamp {
     Timestamp::from_second(at.as_second() + seconds).unwrap_or(at)
 }
 
-fn pem(der: &[u8]) -> String {
-    let base64 = base64_simd::STANDARD.encode_to_string(der);
-    let lines: Vec<_> = base64.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
-}
-
-/// All or nothing, so that a gateway that watches the file never reads half of it.
-fn write_whole(path: &Path, text: &str, mode: u32) -> Result<(), PkiError> {
-    let failed = |cause| PkiError::File { path: path.to_owned(), cause };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    let mut file =
-        tempfile::Builder::new().permissions(Permissions::from_mode(mode)).tempfile_in(folder).map_err(failed)?;
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.persist(path).map_err(|error| failed(error.error))?;
-    Ok(())
-}
-
 const REGISTER_FILE: &str = "register.json";
-const PUBLIC_MODE: u32 = 0o644;
-const PRIVATE_MODE: u32 = 0o600;
 const TEST_CARD: u8 = 0x80;
 const DAY_S: i64 = 86_400;
 const YEAR_S: i64 = 365 * DAY_S;
@@ -454,6 +416,8 @@ const AUTHORITY_YEARS: i64 = 10;
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
     use x509_parser::prelude::FromDer as _;

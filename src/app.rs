@@ -1,0 +1,94 @@
+//! The whole gateway in one piece: store, trust, faces and listeners, started and stopped together.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::fhir;
+use crate::operation::gateway::Gateway;
+use crate::refusal::Fault;
+use crate::serve::{serve, serve_operators};
+use crate::tls::trust::{Trust, TrustError};
+
+/// Starts gateways.
+pub struct App;
+
+/// A gateway that serves.
+pub struct Running {
+    /// Where it listens: the ports that the system chose, where the configuration says 0.
+    pub professionals: SocketAddr,
+    pub operators: SocketAddr,
+    pub gateway: Gateway,
+    stop: watch::Sender<bool>,
+    listeners: [JoinHandle<()>; 2],
+    watcher: AbortHandle,
+}
+
+/// Why a gateway does not start: a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error("cannot listen on {address}")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Gateway(#[from] Fault),
+}
+
+impl App {
+    /// Opens the store, reads certificates and listens; returns once requests are answered.
+    pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
+        crate::telemetry::metrics();
+        let trust = Trust::load(&config.tls, clock.clone())?;
+        let (professionals, professionals_at) = listen(config.listen.professionals).await?;
+        let (operators, operators_at) = listen(config.listen.operators).await?;
+        let gateway = Gateway::open(Arc::clone(&config), clock).await?;
+        let (stop, stopped) = watch::channel(false);
+        let watcher = tokio::spawn(Arc::clone(&trust).watch()).abort_handle();
+        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone()));
+        let until = end_of(stopped.clone());
+        let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
+        let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));
+        let ready = move || {
+            let gateway = asked.clone();
+            async move { if gateway.is_ready().await { Ok(()) } else { Err("the database does not answer".to_owned()) } }
+        };
+        let health = tokio::spawn(async move { serve_operators(operators, ready, &limits, until).await });
+        Ok(Running {
+            professionals: professionals_at,
+            operators: operators_at,
+            gateway,
+            stop,
+            listeners: [faces, health],
+            watcher,
+        })
+    }
+}
+
+impl Running {
+    /// Stops accepting, lets requests in flight finish within `limits.shutdown_seconds`.
+    pub async fn stop(self) -> Result<(), Fault> {
+        self.stop.send_replace(true);
+        for listener in self.listeners {
+            listener.await.map_err(|error| Fault::new("listener", error))?;
+        }
+        self.watcher.abort();
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = TcpListener::bind(address).await.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    let (local, listener) = bound.map_err(|source| StartError::Listen { address, source })?;
+    Ok((listener, local))
+}
+
+/// Over once somebody says stop, or nobody is left to say it.
+async fn end_of(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}

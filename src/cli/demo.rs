@@ -1,0 +1,55 @@
+//! `carnet demo`: the main job in one command. Contract 1.
+//!
+//! Everything goes over real mutual TLS to a real gateway on a real database; the tour checks what it tells.
+
+mod cast;
+mod stage;
+mod tour;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::{Ending, runtime, say};
+use stage::Stage;
+
+/// Show the main job on a throw-away gateway: deposits, the patient's list, who reads what, the journal
+#[derive(Args)]
+#[command(after_help = "Examples:\n  carnet demo\n  carnet demo --once\n  carnet demo --dir ./demo   # keep data, certificates and demo.json")]
+pub(super) struct Arguments {
+    /// Exit after the tour: 0 only if every step went as told
+    #[arg(long)]
+    once: bool,
+    /// Keep the data folder here: carnet.toml, certs/, demo.json
+    #[arg(long)]
+    dir: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let temporary;
+    let folder = match &arguments.dir {
+        Some(folder) => {
+            if folder.join("demo.json").exists() {
+                bail!("{} holds a demo already: choose another folder, or remove this one", folder.display());
+            }
+            std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+            folder.clone()
+        }
+        None => {
+            temporary = tempfile::tempdir().context("make a temporary folder")?;
+            temporary.path().to_owned()
+        }
+    };
+    runtime()?.block_on(async {
+        let mut stage = Stage::set(&folder).await?;
+        let went_well = tour::walk(&mut stage).await?;
+        stage.print_what_to_try();
+        if !arguments.once {
+            say("\nServing until Ctrl-C.");
+            tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+        }
+        stage.strike().await?;
+        Ok(if went_well { Ending::Done } else { Ending::Refused })
+    })
+}

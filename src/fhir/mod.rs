@@ -1,0 +1,3 @@
+//! The FHIR R4 face: JSON and XML, PDSm and IHE MHD transactions.
+
+pub mod read;

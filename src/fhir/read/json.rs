@@ -1,0 +1,255 @@
+//! The structure of a message: is it JSON, and is it FHIR R4?
+//!
+//! Decision (2026): the structure definitions come from `fhirkit`, pinned exactly: it reports every problem with its
+//! FHIRPath, and its typed resources are what the readers beside this file work on, so a message is parsed once.
+//! Refused: own tables (a second copy of the standard), fhirbolt's types (no paths, 7 minutes of build). Cost: some
+//! 100 µs per message. What fhirkit does not look at (empty objects, modifier extensions) is looked at here.
+//!
+//! Its messages quote values of the sender; nothing of them is passed on but types and names of the standard.
+//! Source: FHIR R4 json.html, extensibility.html#modifierExtension.
+
+use fhirkit::Json;
+use fhirkit::r4::Resource;
+
+use super::cut::Cut;
+use crate::refusal::{Failure, Refusal, Rule};
+
+/// Reads the skeleton of a message as a resource of FHIR R4.
+pub(super) fn read_resource(cut: &Cut) -> Result<Resource, Failure> {
+    let text = std::str::from_utf8(&cut.skeleton).map_err(|error| {
+        let place = format!("byte {} of the message without its documents", error.valid_up_to());
+        Refusal::new(Rule::JsonSyntax, place, "bytes that are no UTF-8", "JSON in UTF-8")
+    })?;
+    let json = Json::parse(text).map_err(|error| {
+        let place = cut.place_of(error.line, error.column);
+        Refusal::new(Rule::JsonSyntax, place, "text that is no JSON", error.message)
+    })?;
+    let root = json.get("resourceType").and_then(Json::as_str).unwrap_or("resource");
+    let mut refusals = Vec::new();
+    check_values(&json, root, &mut refusals);
+    let (resource, issues) = fhirkit::decode_json::<Resource>(&json);
+    for refusal in issues.iter().take(REFUSALS_MAX).map(refusal_of) {
+        // A key that is there twice is also reported as unknown.
+        if refusals.len() < REFUSALS_MAX && refusals.iter().all(|known| known.place != refusal.place) {
+            refusals.push(refusal);
+        }
+    }
+    match resource {
+        Some(resource) if refusals.is_empty() => Ok(resource),
+        _ if refusals.is_empty() => {
+            Err(Refusal::new(Rule::FhirStructure, root, "no resource", "a resource of FHIR R4").into())
+        }
+        _ => Err(Failure::Refused(refusals)),
+    }
+}
+
+/// Empty objects, and what would change the meaning of everything around it.
+fn check_values(json: &Json, place: &str, refusals: &mut Vec<Refusal>) {
+    if refusals.len() >= REFUSALS_MAX {
+        return;
+    }
+    match json {
+        Json::Object(members) if members.is_empty() => {
+            let expected = "at least one element; an empty one is left out";
+            refusals.push(Refusal::new(Rule::FhirStructure, shortened(place), "an empty object", expected));
+        }
+        Json::Object(members) => {
+            for (key, value) in members {
+                let place = format!("{place}.{key}");
+                if MEANING_CHANGERS.contains(&key.as_str()) {
+                    let expected = "no such element: this server understands none of its values";
+                    refusals.push(Refusal::new(Rule::FhirStructure, shortened(&place), "an element", expected));
+                } else {
+                    check_values(value, &place, refusals);
+                }
+            }
+        }
+        Json::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                if matches!(item, Json::Object(_) | Json::Array(_)) {
+                    check_values(item, &format!("{place}[{index}]"), refusals);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn refusal_of(issue: &fhirkit::Issue) -> Refusal {
+    let place = shortened(&issue.path);
+    let message = issue.message.as_str();
+    let structure = |found: &str, expected: &str| Refusal::new(Rule::FhirStructure, place.clone(), found, expected);
+    if message == "unknown element" {
+        let expected = "an element that FHIR R4 defines here";
+        return Refusal::new(Rule::UnknownElement, place, "an unknown element", expected);
+    }
+    if message == "required element missing" {
+        return structure("nothing", "this element: it is required");
+    }
+    if let Some((expected, found)) = message.strip_prefix("expected ").and_then(|text| text.rsplit_once(", found ")) {
+        let found = if JSON_TYPES.contains(&found) { found } else { "another value" };
+        return structure(found, expected);
+    }
+    // "… is not a valid date", "… is not a FHIR integer": the head quotes the value.
+    for infix in [" is not a valid ", " is not a FHIR ", " is not a ", " is not an ", " is outside the "] {
+        if let Some((_, form)) = message.rsplit_once(infix) {
+            return structure("a value of another form", form);
+        }
+    }
+    let known =
+        ["the key appears more than once", "an empty ", "null ", "only one type may be given", "has ", "needs "];
+    let found = if known.iter().any(|start| message.starts_with(start)) { message } else { "something else" };
+    structure(found, "the form that FHIR R4 defines here")
+}
+
+fn shortened(place: &str) -> String {
+    place.chars().take(PLACE_CHARS_MAX).collect()
+}
+
+const MEANING_CHANGERS: [&str; 2] = ["modifierExtension", "implicitRules"];
+
+const JSON_TYPES: [&str; 6] = ["null", "a boolean", "a number", "a string", "an array", "an object"];
+
+/// Enough to mend a message; more would make the answer larger than the question.
+const REFUSALS_MAX: usize = 20;
+
+const PLACE_CHARS_MAX: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::cut::Cutter;
+    use super::*;
+    use crate::config::Limits;
+    use crate::spool::SpoolSettings;
+
+    fn read(text: &str) -> Result<Resource, Vec<Refusal>> {
+        let settings = SpoolSettings { directory: Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
+        let mut cutter = Cutter::new(&Limits::default(), settings);
+        let cut = cutter.push(text.as_bytes()).and_then(|()| cutter.finish());
+        match cut.and_then(|cut| read_resource(&cut)) {
+            Ok(resource) => Ok(resource),
+            Err(Failure::Refused(refusals)) => Err(refusals),
+            Err(fault) => panic!("{fault}"),
+        }
+    }
+
+    /// Rule, place, found and expected of the only refusal.
+    fn refused(text: &str) -> (Rule, String, String, String) {
+        let mut refusals = read(text).unwrap_err();
+        assert_eq!(refusals.len(), 1, "{refusals:?}");
+        let refusal = refusals.remove(0);
+        (refusal.rule, refusal.place, refusal.found, refusal.expected)
+    }
+
+    fn rule_and_place(text: &str) -> (Rule, String) {
+        let (rule, place, ..) = refused(text);
+        (rule, place)
+    }
+
+    #[test]
+    fn a_sound_resource_is_read() {
+        let text = r#"{"resourceType":"Bundle","type":"transaction","entry":[{"resource":
+            {"resourceType":"Binary","contentType":"text/plain","data":"QQ=="}}]}"#;
+        assert_eq!(read(text).unwrap().resource_type(), "Bundle");
+    }
+
+    #[test]
+    fn broken_json_is_refused_with_line_and_column() {
+        let (rule, place, ..) = refused("{\"resourceType\":\"Patient\",\n  \"active\": tru }");
+        assert_eq!((rule, place.as_str()), (Rule::JsonSyntax, "line 2, column 13"));
+        for broken in ["", "{", "{\"a\":1", "{}x", "[1,]", "nul", "{\"resourceType\":\"Patient\"}{}"] {
+            assert_eq!(rule_and_place(broken).0, Rule::JsonSyntax, "{broken}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_refused() {
+        let settings = SpoolSettings { directory: Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
+        let mut cutter = Cutter::new(&Limits::default(), settings);
+        cutter.push(b"{\"resourceType\":\"\xff\"}").unwrap();
+        let failure = read_resource(&cutter.finish().unwrap()).unwrap_err();
+        assert!(matches!(failure, Failure::Refused(refusals) if refusals[0].rule == Rule::JsonSyntax));
+    }
+
+    #[test]
+    fn an_unknown_element_is_named_by_its_path() {
+        let text = r#"{"resourceType":"Bundle","type":"transaction","entry":[{"resource":
+            {"resourceType":"DocumentReference","status":"current","content":[{"attachment":{"bad":1}}]}}]}"#;
+        let expected = "Bundle.entry[0].resource.content[0].attachment.bad".to_owned();
+        assert_eq!(rule_and_place(text), (Rule::UnknownElement, expected));
+        let comment = r#"{"resourceType":"Patient","colour":["x"]}"#;
+        assert_eq!(rule_and_place(comment), (Rule::UnknownElement, "Patient.colour".to_owned()));
+    }
+
+    #[test]
+    fn wrong_types_say_what_was_found_and_what_was_expected() {
+        let text = r#"{"resourceType":"Patient","active":"yes"}"#;
+        let (rule, place, found, expected) = refused(text);
+        assert_eq!((rule, place.as_str()), (Rule::FhirStructure, "Patient.active"));
+        assert_eq!((found.as_str(), expected.as_str()), ("a string", "true or false"));
+        let array = r#"{"resourceType":"DocumentReference","status":"current","content":{"attachment":{"title":"t"}}}"#;
+        let (rule, place, found, _) = refused_first(array);
+        assert_eq!(
+            (rule, place.as_str(), found.as_str()),
+            (Rule::FhirStructure, "DocumentReference.content", "an object")
+        );
+    }
+
+    fn refused_first(text: &str) -> (Rule, String, String, String) {
+        let refusal = read(text).unwrap_err().remove(0);
+        (refusal.rule, refusal.place, refusal.found, refusal.expected)
+    }
+
+    #[test]
+    fn values_of_another_form_are_refused_without_being_quoted() {
+        for (text, place) in [
+            (r#"{"resourceType":"Patient","birthDate":"le 3 mai 1980"}"#, "Patient.birthDate"),
+            (r#"{"resourceType":"Patient","gender":" male "}"#, "Patient.gender"),
+            (r#"{"resourceType":"Patient","multipleBirthInteger":1980.5}"#, "Patient.multipleBirthInteger"),
+            (r#"{"resourceType":"Patient","multipleBirthInteger":19805000000}"#, "Patient.multipleBirthInteger"),
+        ] {
+            let (rule, at, found, expected) = refused(text);
+            assert_eq!((rule, at.as_str()), (Rule::FhirStructure, place));
+            assert!(!format!("{found}{expected}").contains("80"), "{found} {expected}");
+        }
+    }
+
+    #[test]
+    fn what_is_required_what_is_empty_and_what_is_twice_there_is_refused() {
+        for (text, place) in [
+            (r#"{"resourceType":"DocumentReference","status":"current"}"#, "DocumentReference.content"),
+            (r#"{"resourceType":"Patient","name":[]}"#, "Patient.name"),
+            (r#"{"resourceType":"Patient","name":[{}]}"#, "Patient.name[0]"),
+            (r#"{"resourceType":"Patient","language":""}"#, "Patient.language"),
+            (r#"{"resourceType":"Patient","active":true,"active":true}"#, "Patient.active"),
+            (r#"{"resourceType":"Patient","active":null}"#, "Patient.active"),
+        ] {
+            assert_eq!(rule_and_place(text), (Rule::FhirStructure, place.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn elements_that_change_the_meaning_of_others_are_refused() {
+        for (text, place) in [
+            (r#"{"resourceType":"Patient","implicitRules":"urn:x"}"#, "Patient.implicitRules"),
+            (r#"{"resourceType":"Patient","modifierExtension":[{"url":"urn:x"}]}"#, "Patient.modifierExtension"),
+        ] {
+            assert_eq!(rule_and_place(text), (Rule::FhirStructure, place.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_no_resource_is_refused() {
+        for text in ["1", "[]", "null", r#"{"resourceType":"Patience"}"#, r#"{"resourceType":1}"#, r#"{"id":"a"}"#] {
+            assert_eq!(rule_and_place(text).0, Rule::FhirStructure, "{text}");
+        }
+    }
+
+    #[test]
+    fn many_errors_make_a_short_answer() {
+        let text = format!(r#"{{"resourceType":"Patient","name":[{}1]}}"#, "1,".repeat(40_000));
+        assert_eq!(read(&text).unwrap_err().len(), REFUSALS_MAX);
+    }
+}

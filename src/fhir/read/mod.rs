@@ -1,0 +1,171 @@
+//! From the bytes of a FHIR message to what an operation understands.
+//!
+//! `read_message` takes the body as it arrives: JSON is cut (`cut`) into documents, spooled, and a small skeleton;
+//! XML is guarded, cut and turned into the same skeleton (`xml`). The skeleton is judged against FHIR R4 (`json`).
+//! `iti65`, `iti105` and `consent` then turn the typed resource into a request of `operation`.
+//!
+//! Refuses to know routes, callers and the store; which codes are known, which INS domains are accepted and what
+//! is missing of a document's metadata are judged by the operation, for every face alike.
+//!
+//! Places in refusals are FHIRPaths of the message as sent.
+
+mod base64;
+mod cut;
+mod document_reference;
+mod intake;
+mod json;
+mod parties;
+mod reading;
+mod submission_set;
+mod xml;
+
+pub mod consent;
+pub mod iti105;
+pub mod iti65;
+
+#[cfg(test)]
+mod tests;
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use fhirkit::r4::Resource;
+use futures_util::{Stream, StreamExt as _};
+
+use self::cut::Cutter;
+pub use self::document_reference::EXTENSION_SLOT;
+use self::intake::Received;
+pub use self::xml::json_to_xml;
+use crate::config::Limits;
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::spool::SpoolSettings;
+
+/// The two formats of FHIR messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WireFormat {
+    Json,
+    Xml,
+}
+
+/// A message whose structure is sound, and the documents that came with it.
+#[derive(Debug)]
+pub struct Message {
+    resource: Resource,
+    documents: Documents,
+}
+
+/// Documents by the placeholder that stands for them; each can be taken once.
+#[derive(Debug)]
+struct Documents(Vec<Option<Received>>);
+
+/// Reads a message as it arrives.
+///
+/// Errors: what the body itself yields (broken off, too slow); `BodyTooLarge`, `Nesting`, `Base64`, `StorageFull`
+/// as soon as they show; syntax and structure once the body is whole. Small writes to the spool happen on the
+/// calling thread, XML is converted on a blocking one.
+pub async fn read_message<B>(
+    format: WireFormat,
+    body: B,
+    limits: &Limits,
+    spool: SpoolSettings,
+) -> Result<Message, Failure>
+where
+    B: Stream<Item = Result<Bytes, Failure>>,
+{
+    match format {
+        WireFormat::Json => read_json(body, limits, spool).await,
+        WireFormat::Xml => read_xml(body, limits, spool).await,
+    }
+}
+
+async fn read_json<B>(body: B, limits: &Limits, spool: SpoolSettings) -> Result<Message, Failure>
+where
+    B: Stream<Item = Result<Bytes, Failure>>,
+{
+    let mut body = pin!(body);
+    let mut cutter = Cutter::new(limits, spool);
+    let mut size_bytes = 0;
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        size_bytes += piece.len() as u64;
+        check_size(size_bytes, limits.body_bytes_max, "limits.body_bytes_max")?;
+        cutter.push(&piece)?;
+    }
+    let cut = cutter.finish()?;
+    let resource = json::read_resource(&cut)?;
+    Ok(Message { resource, documents: Documents::new(cut.documents) })
+}
+
+async fn read_xml<B>(body: B, limits: &Limits, spool: SpoolSettings) -> Result<Message, Failure>
+where
+    B: Stream<Item = Result<Bytes, Failure>>,
+{
+    let mut body = pin!(body);
+    let mut text = Vec::new();
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        let size_bytes = (text.len() + piece.len()) as u64;
+        check_size(size_bytes, limits.xml_body_bytes_max as u64, "limits.xml_body_bytes_max")?;
+        text.extend_from_slice(&piece);
+    }
+    let limits = limits.clone();
+    // A panic of the converter ends in the task, not in the connection.
+    let converted = tokio::task::spawn_blocking(move || {
+        let cut = xml::cut(&text, &limits, spool)?;
+        let resource = json::read_resource(&cut)?;
+        Ok(Message { resource, documents: Documents::new(cut.documents) })
+    });
+    converted.await.map_err(|error| Fault::new("the FHIR XML reader gave up", error))?
+}
+
+fn check_size(size_bytes: u64, max: u64, limit: &str) -> Result<(), Refusal> {
+    if size_bytes <= max {
+        return Ok(());
+    }
+    let expected = format!("at most {max} bytes ({limit})");
+    Err(Refusal::new(Rule::BodyTooLarge, "message", format!("more than {max} bytes"), expected))
+}
+
+impl WireFormat {
+    /// Reads a Content-Type. `None` (no header) is refused too: guessing would make the same bytes mean two things.
+    ///
+    /// Errors: `MediaType`. Source: FHIR R4 http.html#mime-type; the plain types are accepted as R4 advises.
+    pub fn of_content_type(content_type: Option<&str>) -> Result<Self, Refusal> {
+        let text = content_type.unwrap_or("nothing").to_ascii_lowercase();
+        let mut parts = text.split(';').map(str::trim);
+        let essence = parts.next().unwrap_or_default();
+        let parameters_ok = parts.filter_map(|part| part.split_once('=')).all(|(name, value)| {
+            let value = value.trim().trim_matches('"');
+            match name.trim() {
+                "charset" => matches!(value, "utf-8" | "utf8"),
+                "fhirversion" => matches!(value, "4.0" | "4.0.1"),
+                _ => true,
+            }
+        });
+        match essence {
+            "application/fhir+json" | "application/json" | "text/json" if parameters_ok => Ok(Self::Json),
+            "application/fhir+xml" | "application/xml" | "text/xml" if parameters_ok => Ok(Self::Xml),
+            _ => {
+                let expected = "application/fhir+json or application/fhir+xml, FHIR version 4.0, in UTF-8";
+                Err(Refusal::new(Rule::MediaType, "Content-Type", text, expected))
+            }
+        }
+    }
+}
+
+impl Documents {
+    fn new(received: Vec<Received>) -> Self {
+        Self(received.into_iter().map(Some).collect())
+    }
+
+    fn take(&mut self, placeholder: &str) -> Option<Received> {
+        self.0.get_mut(intake::index_of(placeholder)?)?.take()
+    }
+
+    /// Documents that nothing refers to would be lost: they are refused instead.
+    fn refuse_rest(&self, expected: &str) -> Vec<Refusal> {
+        let rest = self.0.iter().flatten();
+        rest.map(|received| Refusal::new(Rule::BundleEntry, &received.place, "a document nothing refers to", expected))
+            .collect()
+    }
+}

@@ -1,0 +1,231 @@
+//! Deposit: one submission, all or nothing, its journal line in the same commit. TD2.1: ITI-65, ITI-105, ITI-41.
+//!
+//! Order of the checks: E.4. What concerns the message alone is checked before the write
+//! ([`super::check`]); what concerns the record is checked inside it.
+
+use super::check::{CheckedDocument, CheckedSubmission};
+use super::draft::{DepositRequest, RelationDraft, TargetName};
+use super::frame::{Attempt, store_failure};
+use super::gateway::Gateway;
+use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
+use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
+use crate::domain::association::{Association, RelationKind};
+use crate::domain::document_entry::DocumentEntry;
+use crate::domain::ids::{EntryUuid, LogicalId};
+use crate::domain::status::AvailabilityStatus;
+use crate::identity::caller::{Caller, CallerId};
+use crate::journal::chain::record;
+use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::refusal::{Failure, Refusal, Rule};
+use crate::store::search::{EntryName, find_one};
+use crate::store::submission_set::Known;
+use crate::store::{self, Tx, content, document_entry, dossier, submission_set};
+
+impl Gateway {
+    /// Stores a submission. Sent a second time, it gets the same answer and nothing is stored.
+    pub async fn deposit(
+        &self,
+        caller: &Caller,
+        request: DepositRequest,
+    ) -> Result<Journaled<DepositOutcome>, Failure> {
+        let bytes = request.documents.iter().map(|document| document.content.fingerprint().size_bytes).sum();
+        self.store.check_room(bytes).map_err(store_failure)?;
+        let attempt = self.attempt(caller, Action::Deposit);
+        let checked = match self.check(caller, request, attempt.now).await {
+            Ok(checked) => checked,
+            Err(Failure::Refused(refusals)) => {
+                self.write_line(attempt.refused(Subject::Unknown, &refusals)).await?;
+                return Err(Failure::Refused(refusals));
+            }
+            Err(fault) => return Err(fault),
+        };
+        let caller = caller.clone();
+        let write = self.store.write("deposit", move |tx| {
+            Box::pin(async move {
+                let (event, outcome) = store_submission(tx, &attempt, &caller, checked).await?;
+                record(tx, &event).await?;
+                Ok(outcome)
+            })
+        });
+        write.await.map_err(store_failure)?.map(Journaled::new).map_err(Failure::Refused)
+    }
+}
+
+type Stored = (Event, Result<DepositOutcome, Vec<Refusal>>);
+
+async fn store_submission(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    caller: &Caller,
+    submission: CheckedSubmission,
+) -> Result<Stored, store::Error> {
+    let Some(dossier) = dossier::find_by_ins(tx, &submission.set.patient_id).await? else {
+        let found = submission.set.patient_id.masked();
+        let refusal = Refusal::new(Rule::UnknownPatient, submission.patient_place, found, "a patient whose record is open here");
+        return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
+    };
+    let subject = Subject::of(dossier.id);
+    let permit = match decide::<Deposit>(caller, &dossier, attempt.now) {
+        Ok(permit) => permit,
+        Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
+    };
+    if let Some(known) = find_known(tx, &submission).await? {
+        if is_same(&known, &submission, &permit) {
+            return sent_before(tx, attempt, &known).await;
+        }
+    }
+    let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
+    refusals.extend(find_taken(tx, &submission).await?);
+    if !refusals.is_empty() {
+        return Ok(refused(attempt, subject, refusals));
+    }
+    insert(tx, attempt, &permit, submission, targets).await
+}
+
+/// The submission under which this one may already have come: by its set's unique id, else by its first document's.
+async fn find_known(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Option<Known>, store::Error> {
+    let by_set = submission_set::find(tx, &submission.set.unique_id).await?;
+    match (by_set, submission.documents.first()) {
+        (None, Some(document)) => submission_set::find_of_document(tx, &document.metadata.unique_id).await,
+        (by_set, _) => Ok(by_set),
+    }
+}
+
+fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposit>) -> bool {
+    let holder: &CallerId = permit.holder();
+    let (kind, number) = (known.depositor.0.as_str(), known.depositor.1.as_str());
+    known.digest == submission.digest
+        && known.dossier == permit.dossier()
+        && (kind, number) == (holder.kind(), holder.number())
+}
+
+async fn sent_before(tx: &mut Tx<'_>, attempt: &Attempt, known: &Known) -> Result<Stored, store::Error> {
+    let entries = document_entry::list_of_submission_set(tx, known.uuid).await?;
+    let entries = entries.into_iter().map(|(logical_id, entry_uuid, version)| DepositedEntry { logical_id, entry_uuid, version });
+    let outcome = DepositOutcome {
+        submission_set: known.uuid,
+        entries: entries.collect(),
+        registered: known.registered,
+        replaced: document_entry::list_replaced_by(tx, known.uuid).await?,
+    };
+    Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, Vec::new()), Ok(outcome)))
+}
+
+/// Every unique id that somebody bears already. Said to whoever asks: unique ids carry no meaning (D.2).
+async fn find_taken(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Vec<Refusal>, store::Error> {
+    let mut refusals = Vec::new();
+    let expected = "an id that no other document or submission bears; the same one only for the very same submission";
+    if submission_set::find(tx, &submission.set.unique_id).await?.is_some() {
+        let place = format!("{}.uniqueId", submission.set_place);
+        refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, submission.set.unique_id.to_string(), expected));
+    }
+    for document in &submission.documents {
+        let unique_id = &document.metadata.unique_id;
+        if document_entry::is_taken(tx, unique_id).await? {
+            let place = format!("{}.uniqueId", document.place);
+            refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, unique_id.to_string(), expected));
+        }
+    }
+    Ok(refusals)
+}
+
+/// Finds what the new documents relate to, among what the depositor may see: a target that is hidden and one
+/// that does not exist are refused alike.
+async fn find_targets(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    submission: &CheckedSubmission,
+) -> Result<(Vec<Vec<Association>>, Vec<Refusal>), store::Error> {
+    let mut refusals = Vec::new();
+    let mut all = Vec::new();
+    for document in &submission.documents {
+        let mut associations = Vec::new();
+        for relation in &document.relations {
+            match find_one(tx, permit, &entry_name(&relation.target)).await? {
+                Some((target, _)) if may_relate(relation.kind, &target) => {
+                    associations.push(Association { kind: relation.kind, target: target.logical_id });
+                }
+                Some((target, _)) => refusals.push(bad_target(relation, target.availability_status.word())),
+                None => refusals.push(bad_target(relation, "no such document")),
+            }
+        }
+        all.push(associations);
+    }
+    Ok((all, refusals))
+}
+
+fn may_relate(kind: RelationKind, target: &DocumentEntry) -> bool {
+    kind != RelationKind::Replaces || target.availability_status == AvailabilityStatus::Approved
+}
+
+fn bad_target(relation: &RelationDraft, found: &str) -> Refusal {
+    let expected = "a document of this patient, in force, that you deposited or are an author of";
+    Refusal::new(Rule::ReplaceTarget, relation.place.clone(), found, expected)
+}
+
+fn entry_name(target: &TargetName) -> EntryName {
+    match target {
+        TargetName::Logical(id) => EntryName::Logical(*id),
+        TargetName::Entry(id) => EntryName::Entry(*id),
+        TargetName::Unique(id) => EntryName::Unique(id.clone()),
+    }
+}
+
+async fn insert(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    permit: &Permit<Deposit>,
+    submission: CheckedSubmission,
+    targets: Vec<Vec<Association>>,
+) -> Result<Stored, store::Error> {
+    let now = attempt.now;
+    let set = submission.set;
+    submission_set::insert(tx, permit, &set, &submission.digest, now).await?;
+    let mut outcome =
+        DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now, replaced: Vec::new() };
+    let mut mentions = Vec::new();
+    for (mut document, associations) in submission.documents.into_iter().zip(targets) {
+        for association in &associations {
+            let replaces = association.kind == RelationKind::Replaces;
+            if replaces && document_entry::deprecate(tx, permit, association.target, now).await? {
+                outcome.replaced.push(association.target);
+            }
+        }
+        let stored = content::insert(tx, permit, &mut document.content).await?;
+        let entry = new_entry(document, &outcome, associations);
+        document_entry::insert(tx, permit, &entry, stored).await?;
+        mentions.push(EntryMention::of(&entry));
+        let DocumentEntry { logical_id, entry_uuid, version, .. } = entry;
+        outcome.entries.push(DepositedEntry { logical_id, entry_uuid, version });
+    }
+    let result = Outcome::Done { rule: permit.rule().code().to_owned() };
+    Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))
+}
+
+/// First version of a document: its logicalId is its own, its entryUUID the same (D.2: lid = entryUUID).
+fn new_entry(document: CheckedDocument, outcome: &DepositOutcome, associations: Vec<Association>) -> DocumentEntry {
+    let logical_id = LogicalId::new();
+    DocumentEntry {
+        entry_uuid: EntryUuid(logical_id.0),
+        logical_id,
+        version: 1,
+        submission_set: outcome.submission_set,
+        availability_status: AvailabilityStatus::Approved,
+        fingerprint: document.content.fingerprint(),
+        metadata: document.metadata,
+        associations,
+        registered: outcome.registered,
+        updated: outcome.registered,
+    }
+}
+
+fn refused(attempt: &Attempt, subject: Subject, refusals: Vec<Refusal>) -> Stored {
+    (attempt.refused(subject, &refusals), Err(refusals))
+}
+
+fn denied(denial: Denial) -> Refusal {
+    match denial.rule {
+        RuleId::Closed => Refusal::new(Rule::DossierClosed, "patient", "a closed record", "an open record"),
+        _ => Refusal::new(Rule::ModeRefused, "caller", "a mode that may not deposit", "direct or indirect mode"),
+    }
+}

@@ -1,0 +1,195 @@
+//! Listening: accepts connections within limits, hands their requests to a router, stops without losing one.
+//!
+//! An own accept loop, because a ready-made one has neither a handshake nor a header time limit, and would let
+//! a slow handshake hold up the next client. Knows no route and no resource. Source: contract 3 and 7 (5).
+
+mod activity;
+mod connection;
+mod operators;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt as _;
+
+use self::activity::Activity;
+use self::connection::{Answers, Stop, Waits, drive};
+pub use self::operators::serve_operators;
+use crate::config::Limits;
+use crate::refusal::Refusal;
+use crate::tls::listener::{PresentedCertificate, Protocol, accept};
+use crate::tls::trust::{Standing, Trust};
+
+/// Serves `router` over mutual TLS until `shutdown` is over and the requests then in flight are answered, or
+/// `limits.shutdown_seconds` have passed. Each request carries a [`PresentedCertificate`] in its extensions.
+pub async fn serve(
+    listener: TcpListener,
+    trust: Arc<Trust>,
+    router: Router,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (waits, within) = (Waits::new(limits), Duration::from_secs(limits.handshake_seconds));
+    let connect = move |stream: TcpStream, mut stop: Stop| {
+        let (trust, router) = (Arc::clone(&trust), router.clone());
+        async move {
+            let peer = stream.peer_addr().ok();
+            let accepted = tokio::select! {
+                accepted = accept(stream, &trust, within) => accepted,
+                _ = stop.wait_for(|stopped| *stopped) => return,
+            };
+            match accepted {
+                Ok(accepted) => {
+                    let standing = Arc::new(accepted.standing);
+                    let caller = Professionals { router, certificate: accepted.certificate, standing };
+                    drive(accepted.stream, accepted.protocol, caller, waits, stop).await;
+                }
+                Err(error) => tracing::info!(?peer, %error, "handshake refused"),
+            }
+        }
+    };
+    accept_loop(listener, limits, shutdown, connect).await;
+}
+
+/// Serves `router` over plain HTTP/1.1, with the same limits: for addresses that only operators reach.
+pub async fn serve_plain(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
+    let waits = Waits::new(limits);
+    let connect = move |stream: TcpStream, stop: Stop| {
+        drive(stream, Protocol::Http1, Plain { router: router.clone() }, waits, stop)
+    };
+    accept_loop(listener, limits, shutdown, connect).await;
+}
+
+/// Requests of a client whose certificate is known.
+#[derive(Clone)]
+struct Professionals {
+    router: Router,
+    certificate: PresentedCertificate,
+    standing: Arc<Standing>,
+}
+
+impl Answers for Professionals {
+    async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
+        if let Err(refusal) = self.standing.check() {
+            activity.withdraw();
+            return withdrawn(&refusal);
+        }
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.certificate);
+        route(self.router, request).await
+    }
+}
+
+/// Requests of nobody in particular.
+#[derive(Clone)]
+struct Plain {
+    router: Router,
+}
+
+impl Answers for Plain {
+    async fn answer(self, request: Request<Incoming>, _: &Activity) -> Response<Body> {
+        route(self.router, request.map(Body::new)).await
+    }
+}
+
+/// Accepts until `shutdown`; a client beyond `limits.connections_max` waits in the system's queue.
+async fn accept_loop<F, C>(listener: TcpListener, limits: &Limits, shutdown: impl Future<Output = ()>, connect: F)
+where
+    F: Fn(TcpStream, Stop) -> C,
+    C: Future<Output = ()> + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let (stop, stopped) = watch::channel(false);
+    let mut connections = JoinSet::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            (stream, permit) = next(&listener, &permits) => {
+                let connection = connect(stream, stopped.clone());
+                connections.spawn(async move {
+                    let open = metrics::gauge!("carnet_connections_open");
+                    open.increment(1);
+                    let _open = Closing(open);
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task failed");
+                }
+            }
+        }
+    }
+    drop(listener);
+    stop.send_replace(true);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(Duration::from_secs(limits.shutdown_seconds), all).await.is_err() {
+        tracing::warn!(connections = connections.len(), "connections cut: limits.shutdown_seconds have passed");
+    }
+}
+
+async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    if permits.available_permits() == 0 {
+        metrics::counter!("carnet_connections_held_back_total").increment(1);
+    }
+    loop {
+        let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
+            // Nobody closes this semaphore.
+            std::future::pending::<()>().await;
+            continue;
+        };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // A stream that is closed already says so when it is read.
+                let _ = stream.set_nodelay(true);
+                return (stream, permit);
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// The client went away before we came; anything else (no file descriptors left) needs a pause.
+fn is_of_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+async fn route(router: Router, request: Request<Body>) -> Response<Body> {
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Told before any route is asked: the connection ends with this answer.
+fn withdrawn(refusal: &Refusal) -> Response<Body> {
+    let mut response = Response::new(Body::from(format!("{refusal}\n")));
+    *response.status_mut() = StatusCode::FORBIDDEN;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+/// Counts a connection out even when its task is aborted.
+struct Closing(metrics::Gauge);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,166 @@
+//! One connection, from its first request to its last byte: HTTP limits, waits that end, a stop that is polite.
+
+use std::convert::Infallible;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::activity::{Activity, Answer, Wait, Watched};
+use crate::config::Limits;
+use crate::tls::listener::Protocol;
+
+/// How long each wait for the client may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waits {
+    head: Duration,
+    idle: Duration,
+}
+
+/// Becomes true when the server stops.
+pub(super) type Stop = watch::Receiver<bool>;
+
+/// What answers a request.
+pub(super) trait Answers: Clone + Send + 'static {
+    fn answer(self, request: Request<Incoming>, activity: &Activity) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Waits {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { head: limits.header_timeout(), idle: Duration::from_secs(limits.idle_seconds) }
+    }
+}
+
+/// Serves a connection until either end is done with it.
+pub(super) async fn drive<S, A>(stream: S, protocol: Protocol, answers: A, waits: Waits, stop: Stop)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Answers,
+{
+    let activity = Activity::new();
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let of_requests = Arc::clone(&activity);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let handling = of_requests.begin();
+        let (answers, activity) = (answers.clone(), Arc::clone(&of_requests));
+        async move {
+            let (parts, body) = answers.answer(request, &activity).await.into_parts();
+            Ok::<Response<Answer>, Infallible>(Response::from_parts(parts, handling.answer(body)))
+        }
+    });
+    match protocol {
+        Protocol::Http1 => {
+            let connection = http1_settings().serve_connection(io, service);
+            supervise(pin!(connection), http1::Connection::graceful_shutdown, protocol, &activity, waits, stop).await;
+        }
+        Protocol::Http2 => {
+            let connection = http2_settings().serve_connection(io, service);
+            supervise(pin!(connection), http2::Connection::graceful_shutdown, protocol, &activity, waits, stop).await;
+        }
+    }
+}
+
+/// Polls the connection and ends it when it goes nowhere, when its certificate was withdrawn, or when the
+/// server stops; requests in flight are finished where the client does its part.
+async fn supervise<C>(
+    mut connection: Pin<&mut C>,
+    finish: fn(Pin<&mut C>),
+    protocol: Protocol,
+    activity: &Activity,
+    waits: Waits,
+    mut stop: Stop,
+) where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut finishing = None;
+    loop {
+        // A request may begin at any time, and its header is then what is waited for.
+        let look_again = deadline(activity, protocol, waits, finishing).min(Instant::now() + waits.head / 2);
+        tokio::select! {
+            biased;
+            outcome = connection.as_mut() => {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "connection ended");
+                }
+                return;
+            }
+            () = tokio::time::sleep_until(look_again) => {
+                if deadline(activity, protocol, waits, finishing) > Instant::now() {
+                    continue;
+                }
+                let gives_up = finishing.is_some() || !matches!(activity.waits_for(), Wait::Request);
+                if gives_up {
+                    metrics::counter!("carnet_connections_cut_total").increment(1);
+                    return;
+                }
+            }
+            _ = stop.wait_for(|stopped| *stopped), if finishing.is_none() => {
+                // hyper would wait for a first request that need not come.
+                if activity.is_untouched() {
+                    return;
+                }
+            }
+            () = activity.withdrawn(), if finishing.is_none() => {}
+        }
+        finishing = Some(Instant::now());
+        finish(connection.as_mut());
+    }
+}
+
+/// When the present wait is over. Nothing that a handler does is measured here.
+fn deadline(activity: &Activity, protocol: Protocol, waits: Waits, finishing: Option<Instant>) -> Instant {
+    match (activity.waits_for(), finishing) {
+        (Wait::Handler, _) => Instant::now() + waits.idle,
+        (Wait::Answer, _) => activity.last_moved() + waits.idle,
+        (Wait::Head(_) | Wait::Request, Some(since)) => activity.last_moved().max(since) + waits.head,
+        // On HTTP/2 bytes between requests may be pings and settings.
+        (Wait::Head(since), None) if protocol == Protocol::Http1 => since + waits.head,
+        (Wait::Head(_) | Wait::Request, None) => activity.last_answered() + waits.idle,
+    }
+}
+
+fn http1_settings() -> http1::Builder {
+    let mut settings = http1::Builder::new();
+    // Header and idle time limits are kept by `supervise`.
+    settings.timer(TokioTimer::new()).header_read_timeout(None).max_headers(HEADERS_MAX);
+    settings.max_header_size(HEADER_BYTES_MAX);
+    settings
+}
+
+fn http2_settings() -> http2::Builder<TokioExecutor> {
+    let mut settings = http2::Builder::new(TokioExecutor::new());
+    settings
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(RESET_STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    settings
+}
+
+const HEADERS_MAX: usize = 100;
+const HEADER_BYTES_MAX: usize = 32 * 1024;
+const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
+const STREAMS_MAX: u32 = 64;
+/// Streams opened and reset at once are the cheapest attack on HTTP/2.
+const RESET_STREAMS_MAX: usize = 20;
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// What one connection may have sent that no handler has read yet.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,0 +1,100 @@
+//! Documents that tests deposit.
+
+use carnet::cda::header::CdaHeader;
+use carnet::cli::message::{Provided, new_oid};
+use carnet::cli::specimen::Specimen;
+use carnet::domain::code::Code;
+use carnet::domain::ids::UniqueId;
+use carnet::domain::ins::Ins;
+use serde_json::Value;
+
+use super::gateway::patient;
+
+/// One document with what its source says of it.
+pub struct Document {
+    pub patient: Ins,
+    pub unique_id: UniqueId,
+    pub type_code: Code,
+    pub title: String,
+    pub mime_type: &'static str,
+    pub content: Vec<u8>,
+    pub replaces: Option<String>,
+    /// Made once: a document deposited twice is the same submission.
+    bundle: Value,
+}
+
+impl Document {
+    /// A discharge letter of the tests' patient, unlike any other.
+    pub fn discharge_letter() -> Self {
+        Self::of(Specimen::ldl_ses(), patient())
+    }
+
+    pub fn blood_test() -> Self {
+        Self::of(Specimen::cr_bio(), patient())
+    }
+
+    pub fn discharge_letter_of(patient: Ins) -> Self {
+        Self::of(Specimen::ldl_ses(), patient)
+    }
+
+    fn of(specimen: Specimen, patient: Ins) -> Self {
+        let unique_id = new_oid();
+        let UniqueId::Oid(oid) = &unique_id else { panic!("specimens are named by OID") };
+        let content = specimen.for_patient(&patient).with_id(oid).build();
+        let header = CdaHeader::from_slice(&content, "specimen").expect("a CDA");
+        let document = Self {
+            patient,
+            unique_id,
+            type_code: header.code,
+            title: header.title.expect("title"),
+            mime_type: "text/xml",
+            content,
+            replaces: None,
+            bundle: Value::Null,
+        };
+        document.rebuilt()
+    }
+
+    /// The same source's next version of `id`.
+    pub fn replacing(mut self, id: &str) -> Self {
+        self.replaces = Some(id.to_owned());
+        self.rebuilt()
+    }
+
+    pub fn with_content(mut self, content: Vec<u8>) -> Self {
+        self.content = content;
+        self.rebuilt()
+    }
+
+    pub fn bundle(&self) -> Value {
+        self.bundle.clone()
+    }
+
+    /// The bundle with one thing in it changed.
+    pub fn bundle_with(&self, change: impl FnOnce(&mut Value)) -> Value {
+        let mut bundle = self.bundle();
+        change(&mut bundle);
+        bundle
+    }
+
+    pub fn simplified(&self) -> Value {
+        self.provided().simplified()
+    }
+
+    fn rebuilt(mut self) -> Self {
+        self.bundle = self.provided().bundle();
+        self
+    }
+
+    fn provided(&self) -> Provided<'_> {
+        Provided {
+            patient: &self.patient,
+            unique_id: &self.unique_id,
+            type_code: (&self.type_code.system, &self.type_code.code),
+            title: &self.title,
+            mime_type: self.mime_type,
+            content: &self.content,
+            replaces: self.replaces.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! `TestGateway`: a gateway of its own for each test, with a fresh database and a development PKI.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use carnet::app::{App, Running};
+use carnet::clock::Clock;
+use carnet::config::{Config, InsDomain, StructureClass};
+use carnet::domain::ins::Ins;
+use carnet::operation::gateway::Gateway;
+use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
+use tempfile::TempDir;
+
+use super::Caller;
+
+/// The agency's published test patient, whose record every test gateway has open.
+pub const PATIENT: &str = "1.2.250.1.213.1.4.10|279035121518989";
+/// Another patient with an open record.
+pub const OTHER_PATIENT: &str = "1.2.250.1.213.1.4.10|277076322082910";
+
+pub const PORTAL: &str = "2990000045";
+pub const INSURER: &str = "2990000052";
+
+/// One PKI for the whole test program: keys are slow to make, and tests change none of it.
+struct SharedPki {
+    folder: TempDir,
+    pki: DevelopmentPki,
+}
+
+fn shared_pki() -> &'static SharedPki {
+    static PKI: OnceLock<SharedPki> = OnceLock::new();
+    PKI.get_or_init(|| {
+        let folder = tempfile::tempdir().expect("folder");
+        let pki = DevelopmentPki::create(&folder.path().join("certs"), Clock::System).expect("PKI");
+        SharedPki { folder, pki }
+    })
+}
+
+pub struct TestGateway {
+    pub running: Running,
+    pub folder: TempDir,
+    server_ca: String,
+}
+
+/// Settings that a test may want otherwise.
+pub struct Builder {
+    config: Config,
+    folder: TempDir,
+}
+
+impl TestGateway {
+    /// A gateway with usual settings and the records of both patients open.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub fn builder() -> Builder {
+        let folder = tempfile::tempdir().expect("folder");
+        let certs = shared_pki().folder.path().join("certs");
+        let mut config = Config::load(None, std::iter::empty()).expect("defaults");
+        config.listen.professionals = free_address();
+        config.listen.operators = free_address();
+        config.listen.public_url = format!("https://localhost:{}", config.listen.professionals.port());
+        config.tls.certificate = certs.join("server.pem");
+        config.tls.key = certs.join("server.key");
+        config.tls.client_roots = vec![certs.join("client-roots.pem")];
+        config.tls.client_crls = vec![certs.join("crl")];
+        config.tls.allow_development_roots = true;
+        config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
+        config.store.free_bytes_min = 0;
+        config.dmp.ins_domains = vec![InsDomain::Test];
+        config.dmp.structure_classes =
+            [(PORTAL.to_owned(), StructureClass::PatientPortal), (INSURER.to_owned(), StructureClass::Insurer)].into();
+        Builder { config, folder }
+    }
+
+    /// A hospital: an organisation in indirect mode.
+    pub fn hospital(&self) -> Caller {
+        self.structure("1350000899", "HOPITAL DE TEST")
+    }
+
+    pub fn laboratory(&self) -> Caller {
+        self.structure("1350001111", "LABORATOIRE DE TEST")
+    }
+
+    pub fn portal(&self) -> Caller {
+        self.structure(PORTAL, "PORTAIL DE TEST")
+    }
+
+    pub fn insurer(&self) -> Caller {
+        self.structure(INSURER, "MUTUELLE DE TEST")
+    }
+
+    pub fn structure(&self, id: &str, name: &str) -> Caller {
+        let struct_id = id.parse().expect("Struct_IdNat");
+        self.caller(id, &Holder::Organisation { struct_id, name: name.to_owned(), application: "TEST".to_owned() })
+    }
+
+    /// A doctor of that RPPS number, in direct mode, without any right yet.
+    pub fn doctor(&self, id: &str) -> Caller {
+        let ps_id = id.parse().expect("PS_IdNat");
+        let (family, given) = ("MARTIN".to_owned(), "Claire".to_owned());
+        self.caller(
+            id,
+            &Holder::Professional { ps_id, family, given, profession: 10, savoir_faire: vec!["SM54".to_owned()] },
+        )
+    }
+
+    /// A doctor whom the patient of the tests has authorised.
+    pub async fn authorised_doctor(&self, id: &str) -> Caller {
+        let doctor = self.doctor(id);
+        doctor.declare_authorisation(&patient()).await;
+        doctor
+    }
+
+    fn caller(&self, id: &str, holder: &Holder) -> Caller {
+        let pki = &shared_pki().pki;
+        let issued = pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
+        Caller::new(id, &self.server_ca, &issued, self.base())
+    }
+
+    /// Base of the FHIR face.
+    pub fn base(&self) -> String {
+        format!("https://localhost:{}/fhir", self.running.professionals.port())
+    }
+
+    pub fn gateway(&self) -> &Gateway {
+        &self.running.gateway
+    }
+
+    /// How many lines the journal holds.
+    pub async fn journal_lines(&self) -> usize {
+        self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal").len()
+    }
+}
+
+impl Builder {
+    pub fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub async fn start(self) -> TestGateway {
+        let running = App::start(Arc::new(self.config), Clock::System).await.expect("gateway starts");
+        for ins in [patient(), OTHER_PATIENT.parse().expect("INS")] {
+            running.gateway.open_dossier(&ins).await.expect("record opens");
+        }
+        let server_ca =
+            std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
+        TestGateway { running, folder: self.folder, server_ca }
+    }
+}
+
+pub fn patient() -> Ins {
+    PATIENT.parse().expect("INS")
+}
+
+pub fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("free port")
+}
