@@ -10,7 +10,6 @@ mod deposit;
 mod figures;
 mod ground;
 mod handshake;
-mod letter;
 mod limit;
 mod load;
 mod read;
@@ -27,22 +26,18 @@ use clap::{Args, Subcommand};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::Uri;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::amount::Size;
 use self::figures::{Figures, Part};
 use self::ground::{Filling, Ground, Work};
 use self::handshake::{Clients, Handshake};
-use self::letter::Submitter;
 use self::load::{Load, Pace};
 use self::report::{Line, Report, ServerFacts};
 use self::scene::{Answers, Credentials, Running, Scene};
 use self::traffic::{Target, Traffic};
 use super::{Ending, print_json, runtime, say};
 use crate::domain::ins::Ins;
-use crate::tls::client_certificate::{ClientCertificate, Subject};
 
 /// Measure throughput, latency and memory with real mutual-TLS clients
 #[derive(Args)]
@@ -190,7 +185,6 @@ async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
     let gateway = scene.start_gateway(options.load.clients.into()).await?;
     let ground = Ground {
         target: gateway.target.clone(),
-        submitter: Scene::submitter()?,
         records: std::array::from_fn(Scene::records),
         filling: Filling::Needed,
         size: options.load.size,
@@ -244,8 +238,7 @@ async fn limit_alone(load: &LoadOptions) -> anyhow::Result<Report> {
     let mut report = report_of("limit", load);
     let scene = load.scene()?;
     let limit = scene.start_limit(Answers::default()).await?;
-    let submitter = Scene::submitter()?;
-    let deposits = deposit::Deposits::new(Scene::records(0), &submitter, load.size, &crate::clock::Clock::System)?;
+    let deposits = deposit::Deposits::new(Scene::records(0), load.size, &crate::clock::Clock::System)?;
     let [figures] = load.measure([act(Arc::new(Traffic::of(deposits)), &limit.target)]).await?;
     report.lines.push(Line { name: "limit", figures, limit: None });
     report.server = Some(facts_of(&limit));
@@ -325,7 +318,6 @@ impl Options {
         let Some(patient) = &self.remote.ins else { bail!("--target needs --ins: whose record to use") };
         Ok(Ground {
             target: self.remote.target(url)?,
-            submitter: self.remote.submitter()?,
             records: std::array::from_fn(|_| vec![patient.clone()]),
             filling: Filling::None,
             size: self.load.size,
@@ -346,15 +338,6 @@ impl RemoteOptions {
     fn target(&self, url: &Uri) -> anyhow::Result<Target> {
         let client = self.credentials()?.client()?;
         Ok(Target { fhir_url: fhir_url(url), depositor: client.clone(), reader: client })
-    }
-
-    /// A structure deposits in its own name; a professional in that of any.
-    fn submitter(&self) -> anyhow::Result<Submitter> {
-        let certificate = CertificateDer::from_pem_slice(self.credentials()?.chain.as_bytes())?;
-        match ClientCertificate::from_der(&certificate)?.subject {
-            Subject::Organisation(of) => Ok(Submitter { struct_id: of.struct_id, name: of.name }),
-            Subject::Person(_) => Scene::submitter(),
-        }
     }
 }
 

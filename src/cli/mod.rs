@@ -4,6 +4,7 @@
 
 mod bench;
 pub mod client;
+pub mod message;
 pub mod specimen;
 mod journal;
 mod pki;

@@ -1,27 +1,30 @@
-//! Deposits (ITI-65, PDSm comprehensive) of documents that all differ, made at next to no cost.
+//! Deposits (ITI-65) of documents that all differ, made at next to no cost.
 //!
 //! Everything that varies - unique ids, patient - stands in the message and in the first kilobytes of the document.
-//! Only these are written and encoded for each request; the rest of the base64 is made once and shared.
+//! Only these are written and encoded for each request; the rest of the base64 is made once and shared. Hash and
+//! size are left to the gateway, which computes them anyhow.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::Request;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::amount::Size;
 use super::figures::Part;
-use super::letter::{self, Submitter};
 use super::traffic::{Call, Pieces, Source, Target};
+use crate::cli::message::Provided;
+use crate::cli::specimen::Specimen;
 use crate::clock::Clock;
+use crate::domain::ids::UniqueId;
 use crate::domain::ins::Ins;
+use crate::domain::oid::Oid;
 
 pub(super) struct Deposits {
     records: Vec<Ins>,
-    /// Sets these deposits apart from those of every other run.
-    run: i64,
+    run: Run,
     /// The message up to its base64, and the document up to the last thing that varies, both for serial 0.
     message_head: String,
     document_head: String,
@@ -31,34 +34,34 @@ pub(super) struct Deposits {
 }
 
 impl Deposits {
-    /// Deposits of `size` bytes into `records` in turn.
-    pub(super) fn new(records: Vec<Ins>, submitter: &Submitter, size: Size, clock: &Clock) -> anyhow::Result<Self> {
-        let run = clock.now().as_microsecond();
+    /// Deposits of about `size` bytes into `records` in turn.
+    pub(super) fn new(records: Vec<Ins>, size: Size, clock: &Clock) -> anyhow::Result<Self> {
+        let run = Run(clock.now().as_microsecond());
         let patient = records.first().context("a deposit needs a record")?;
-        let id = document_id(run, 0);
-        let document = letter::write(&id, patient, submitter, size)?;
-        let last = document.rfind(&id).max(document.rfind(patient.matricule())).context("a letter bears its id")?;
-        let cut = whole_groups(&document, last + id.len());
-        let document_rest = base64_simd::STANDARD.encode_to_string(&document[cut..]).into();
-        let message = message(run, patient, submitter, size).to_string();
+        let id: Oid = run.document_id(0).parse()?;
+        let document = Specimen::of_size(size.bytes).for_patient(patient).with_id(&id).build();
+        let document = String::from_utf8(document).context("a specimen")?;
+        ensure!(document.len() <= size.bytes, "--size {size}: no document here is smaller than {}", document.len());
+        let last = document.rfind(id.as_str()).max(document.rfind(patient.matricule())).context("a specimen's id")?;
+        let cut = whole_groups(&document, last + id.as_str().len());
+        let message = message(run, id, patient);
         let (head, end) = message.split_once(DATA_MARK).context("a message has a place for its document")?;
         Ok(Self {
             run,
             message_head: head.to_owned(),
             document_head: document[..cut].to_owned(),
-            document_rest,
+            document_rest: base64_simd::STANDARD.encode_to_string(&document[cut..]).into(),
             message_end: Bytes::copy_from_slice(end.as_bytes()),
             records,
         })
     }
 
-    fn body(&self, serial: u64) -> Pieces {
-        let count = u64::try_from(self.records.len()).unwrap_or(u64::MAX);
-        let turn = usize::try_from(serial % count).unwrap_or_default();
+    fn body(&self, serial: usize) -> Pieces {
+        let patient = self.records[serial % self.records.len()].matricule();
         let varied = |text: &str| {
-            text.replace(&document_id(self.run, 0), &document_id(self.run, serial))
-                .replace(&submission_set_id(self.run, 0), &submission_set_id(self.run, serial))
-                .replace(self.records[0].matricule(), self.records[turn].matricule())
+            text.replace(&self.run.document_id(0), &self.run.document_id(serial))
+                .replace(&self.run.submission_set_id(0), &self.run.submission_set_id(serial))
+                .replace(self.records[0].matricule(), patient)
         };
         let mut head = varied(&self.message_head);
         base64_simd::STANDARD.encode_append(varied(&self.document_head), &mut head);
@@ -80,169 +83,53 @@ impl Source for Deposits {
     }
 }
 
-/// Ids under 2.999, the arc that is set aside for examples. All of one run are equally long.
-fn document_id(run: i64, serial: u64) -> String {
-    format!("2.999.{run}.1.{}", FIRST_SERIAL + serial)
+/// Microseconds since 1970 when these deposits were prepared: sets their ids apart from those of every other run.
+///
+/// Ids are under 2.999, the arc that is set aside for examples; all of one run are equally long.
+#[derive(Clone, Copy)]
+struct Run(i64);
+
+impl Run {
+    fn document_id(self, serial: usize) -> String {
+        format!("2.999.{}.1.{}", self.0, FIRST_SERIAL + serial)
+    }
+
+    fn submission_set_id(self, serial: usize) -> String {
+        format!("2.999.{}.2.{}", self.0, FIRST_SERIAL + serial)
+    }
 }
 
-fn submission_set_id(run: i64, serial: u64) -> String {
-    format!("2.999.{run}.2.{}", FIRST_SERIAL + serial)
+/// The message for serial 0, with a mark where the base64 goes.
+fn message(run: Run, id: Oid, patient: &Ins) -> String {
+    let provided = Provided {
+        patient,
+        unique_id: &UniqueId::Oid(id),
+        type_code: ("http://loinc.org", "11488-4"),
+        title: "Consultation",
+        mime_type: "text/xml",
+        content: &[],
+        replaces: None,
+    };
+    let mut message = provided.bundle();
+    message["entry"][0]["resource"]["identifier"][0]["value"] = json!(format!("urn:oid:{}", run.submission_set_id(0)));
+    message["entry"][2]["resource"]["data"] = json!(DATA_MARK);
+    message.to_string()
 }
 
 /// The end of the base64 group, three bytes, that `at` is in, and of the character.
 fn whole_groups(text: &str, at: usize) -> usize {
-    let ends = (at.next_multiple_of(3)..text.len()).step_by(3);
-    ends.into_iter().find(|end| text.is_char_boundary(*end)).unwrap_or(text.len())
+    let mut ends = (at.next_multiple_of(3)..text.len()).step_by(3);
+    ends.find(|end| text.is_char_boundary(*end)).unwrap_or(text.len())
 }
 
-fn message(run: i64, patient: &Ins, submitter: &Submitter, size: Size) -> Value {
-    let [set, reference, binary] = [1, 2, 3].map(|n| format!("urn:uuid:00000000-0000-4000-8000-00000000000{n}"));
-    let entry = |full_url: &str, kind: &str, resource: Value| json!({ "fullUrl": full_url, "resource": resource, "request": { "method": "POST", "url": kind } });
-    let data = json!({ "resourceType": "Binary", "contentType": "text/xml", "data": DATA_MARK });
-    json!({
-        "resourceType": "Bundle",
-        "meta": { "profile": [format!("{PDSM}/pdsm-comprehensive-provide-document-bundle")] },
-        "type": "transaction",
-        "entry": [
-            entry(&set, "List", list(run, patient, submitter, &reference)),
-            entry(&reference, "DocumentReference", document_reference(run, patient, submitter, size, &binary)),
-            entry(&binary, "Binary", data),
-        ],
-    })
-}
-
-fn list(run: i64, patient: &Ins, submitter: &Submitter, reference: &str) -> Value {
-    let mut contained = vec![source_patient(patient)];
-    contained.extend(author(submitter));
-    json!({
-        "resourceType": "List",
-        "meta": { "profile": [format!("{PDSM}/pdsm-submissionset-comprehensive")] },
-        "contained": contained,
-        "extension": [
-            {
-                "url": format!("{MHD}/ihe-designationType"),
-                "valueCodeableConcept": concept("https://mos.esante.gouv.fr/NOS/TRE_R209-TypeActivite/FHIR/TRE-R209-TypeActivite", "03"),
-            },
-            { "url": format!("{MHD}/ihe-sourceId"), "valueIdentifier": uri("2.999.1") },
-            { "url": format!("{MHD}/ihe-sourcePatientId"), "valueReference": { "reference": "#patient" } },
-        ],
-        "identifier": [{
-            "use": "usual",
-            "system": "urn:ietf:rfc:3986",
-            "value": format!("urn:oid:{}", submission_set_id(run, 0)),
-        }],
-        "status": "current",
-        "mode": "working",
-        "title": "Sortie",
-        "code": concept("https://profiles.ihe.net/ITI/MHD/CodeSystem/MHDlistTypes", "submissionset"),
-        "subject": subject(patient),
-        "date": "2026-03-02T10:20:00+01:00",
-        "source": {
-            "extension": [{ "url": format!("{MHD}/ihe-authorOrg"), "valueReference": { "reference": "#organisation" } }],
-            "reference": "#author",
-        },
-        "entry": [{ "item": { "reference": reference } }],
-    })
-}
-
-fn document_reference(run: i64, patient: &Ins, submitter: &Submitter, size: Size, binary: &str) -> Value {
-    let mut contained = vec![source_patient(patient)];
-    contained.extend(author(submitter));
-    json!({
-        "resourceType": "DocumentReference",
-        "meta": { "profile": [format!("{PDSM}/pdsm-comprehensive-document-reference")] },
-        "contained": contained,
-        "masterIdentifier": uri(&document_id(run, 0)),
-        "status": "current",
-        "type": concept("http://loinc.org", "11490-0"),
-        "category": [concept("https://mos.esante.gouv.fr/NOS/TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument", "10")],
-        "subject": subject(patient),
-        "date": "2026-03-02T10:20:00+01:00",
-        "author": [{ "reference": "#author" }],
-        "authenticator": { "reference": "#author" },
-        "custodian": { "reference": "#organisation" },
-        "securityLabel": [concept("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "N")],
-        "content": [{
-            "attachment": {
-                "contentType": "text/xml",
-                "language": "fr-FR",
-                "url": binary,
-                "size": size.bytes,
-                "title": "Lettre de liaison à la sortie",
-                "creation": "2026-03-02T10:15:00+01:00",
-            },
-            "format": {
-                "system": "https://mos.esante.gouv.fr/NOS/TRE_A11-IheFormatCode/FHIR/TRE-A11-IheFormatCode",
-                "code": "urn:ihe:iti:xds-sd:pdf:2008",
-            },
-        }],
-        "context": {
-            "period": { "start": "2026-02-28T08:00:00+01:00", "end": "2026-03-02T10:00:00+01:00" },
-            "facilityType": concept("https://mos.esante.gouv.fr/NOS/TRE_R02-SecteurActivite/FHIR/TRE-R02-SecteurActivite", "SA01"),
-            "practiceSetting": concept("https://mos.esante.gouv.fr/NOS/TRE_A01-CadreExercice/FHIR/TRE-A01-CadreExercice", "ETABLISSEMENT"),
-            "sourcePatientInfo": { "reference": "#patient" },
-        },
-    })
-}
-
-fn source_patient(patient: &Ins) -> Value {
-    json!({
-        "resourceType": "Patient",
-        "id": "patient",
-        "identifier": [{ "system": format!("urn:oid:{}", patient.authority().oid()), "value": patient.matricule() }],
-        "name": [{ "use": "official", "family": "ESSAI", "given": ["CHARGE"] }],
-        "gender": "female",
-        "birthDate": "1979-03-28",
-    })
-}
-
-/// Role, person and structure: contained, as PDSm wants them.
-fn author(submitter: &Submitter) -> [Value; 3] {
-    [
-        json!({
-            "resourceType": "PractitionerRole",
-            "id": "author",
-            "practitioner": { "reference": "#practitioner" },
-            "organization": { "reference": "#organisation" },
-        }),
-        json!({
-            "resourceType": "Practitioner",
-            "id": "practitioner",
-            "identifier": [{ "system": "urn:oid:1.2.250.1.71.4.2.1", "value": "801234567897" }],
-            "name": [{ "family": "DURANT", "given": ["Romuald"] }],
-        }),
-        json!({
-            "resourceType": "Organization",
-            "id": "organisation",
-            "identifier": [{ "system": "urn:oid:1.2.250.1.71.4.2.2", "value": submitter.struct_id.as_str() }],
-            "name": submitter.name,
-        }),
-    ]
-}
-
-fn concept(system: &str, code: &str) -> Value {
-    json!({ "coding": [{ "system": system, "code": code }] })
-}
-
-fn uri(oid: &str) -> Value {
-    json!({ "system": "urn:ietf:rfc:3986", "value": format!("urn:oid:{oid}") })
-}
-
-fn subject(patient: &Ins) -> Value {
-    json!({ "reference": format!("Patient?identifier=urn:oid:{patient}") })
-}
-
-/// One sequence for all, so that no two deposits of a run are alike.
-static SERIALS: AtomicU64 = AtomicU64::new(1);
+/// One sequence for all, so that no two deposits of this process are alike.
+static SERIALS: AtomicUsize = AtomicUsize::new(1);
 
 /// Nine digits, for no arc of an OID may begin with 0.
-const FIRST_SERIAL: u64 = 100_000_000;
+const FIRST_SERIAL: usize = 100_000_000;
 
-/// Stands in the message where the base64 goes.
 const DATA_MARK: &str = "=document=";
 
-const PDSM: &str = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition";
-const MHD: &str = "https://profiles.ihe.net/ITI/MHD/StructureDefinition";
 pub(super) const FHIR_JSON: &str = "application/fhir+json";
 
 #[cfg(test)]
@@ -250,15 +137,15 @@ mod tests {
     use super::*;
     use http_body::Body as _;
     use http_body_util::BodyExt as _;
+    use serde_json::Value;
 
     fn deposits(size: &str) -> Deposits {
         let records = ["279035121518989", "207058575627097"];
         let records = records.map(|matricule| Ins::parse(matricule, "1.2.250.1.213.1.4.10").unwrap());
-        let submitter = Submitter { struct_id: "1750803447".parse().unwrap(), name: "CHU".to_owned() };
-        Deposits::new(records.to_vec(), &submitter, size.parse().unwrap(), &Clock::System).unwrap()
+        Deposits::new(records.to_vec(), size.parse().unwrap(), &Clock::System).unwrap()
     }
 
-    async fn sent(deposits: &Deposits, serial: u64) -> (Value, String) {
+    async fn sent(deposits: &Deposits, serial: usize) -> (Value, String) {
         let body = deposits.body(serial);
         let length = body.size_hint().exact().unwrap();
         let body = body.collect().await.unwrap().to_bytes();
@@ -270,19 +157,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_and_its_document_agree_on_id_patient_and_size() {
+    async fn a_message_and_its_document_agree_on_id_and_patient() {
         let deposits = deposits("20k");
         for serial in [0, 1, 2, 899_999_999] {
             let (message, document) = sent(&deposits, serial).await;
             let reference = &message["entry"][1]["resource"];
             let id = reference["masterIdentifier"]["value"].as_str().unwrap().strip_prefix("urn:oid:").unwrap();
             assert!(document.contains(&format!("<id root=\"{id}\"/>")), "{id}");
-            assert!(id.parse::<crate::domain::oid::Oid>().is_ok(), "{id}");
-            let matricule = reference["contained"][0]["identifier"][0]["value"].as_str().unwrap();
+            assert!(id.parse::<Oid>().is_ok(), "{id}");
+            let matricule = reference["subject"]["identifier"]["value"].as_str().unwrap();
             assert!(document.contains(&format!("extension=\"{matricule}\"")));
-            assert!(reference["subject"]["reference"].as_str().unwrap().ends_with(matricule));
-            assert_eq!(reference["content"][0]["attachment"]["size"], document.len());
-            assert_eq!(document.len(), 20_000);
+            assert!((19_900..=20_000).contains(&document.len()), "{}", document.len());
         }
     }
 
@@ -296,6 +181,13 @@ mod tests {
         assert_ne!(set(&first.0), first.0["entry"][1]["resource"]["masterIdentifier"]["value"]);
     }
 
+    #[test]
+    fn a_size_that_no_document_has_is_refused() {
+        let record = Ins::parse("279035121518989", "1.2.250.1.213.1.4.10").unwrap();
+        let refused = Deposits::new(vec![record], Size { bytes: 1_000 }, &Clock::System).err().unwrap();
+        assert!(refused.to_string().starts_with("--size 1k: no document here is smaller than"));
+    }
+
     #[tokio::test]
     async fn a_message_passes_a_strict_reader_of_fhir() {
         let (message, _) = sent(&deposits("20k"), 3).await;
@@ -305,7 +197,7 @@ mod tests {
     #[test]
     fn only_the_first_kilobytes_are_made_for_each_request() {
         let deposits = deposits("1m");
-        assert!(deposits.document_head.len() < 2_000);
+        assert!(deposits.document_head.len() < 4_000, "{}", deposits.document_head.len());
         assert!(deposits.document_rest.len() > 1_300_000);
     }
 }

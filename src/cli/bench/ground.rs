@@ -7,7 +7,6 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::amount::Size;
 use super::deposit::Deposits;
-use super::letter::Submitter;
 use super::read::{Retrievals, Searches};
 use super::scene::{Answers, GROUPS};
 use super::traffic::{Source, Target, Traffic};
@@ -26,7 +25,6 @@ pub(super) enum Work {
 
 pub(super) struct Ground {
     pub(super) target: Target,
-    pub(super) submitter: Submitter,
     /// For deposits, searches, retrievals.
     pub(super) records: [Vec<Ins>; GROUPS],
     pub(super) filling: Filling,
@@ -56,30 +54,26 @@ impl Work {
 impl Ground {
     /// Prepares the records, and the requests to send; and says how long the answers to reads are.
     pub(super) async fn prepare(&self, work: Work) -> anyhow::Result<(Traffic, Answers)> {
-        let mut answers = Answers { document_bytes: self.size.bytes, search_bytes: 0 };
-        let traffic = match work {
-            Work::Deposit => Traffic::of(self.deposits()?),
-            Work::Search => {
-                let searches = self.searches().await?;
-                answers.search_bytes = searches.answer_bytes(&self.target).await?;
-                Traffic::of(searches)
-            }
-            Work::Retrieve => Traffic::of(self.retrievals().await?),
-            Work::Mixed => {
-                let searches = self.searches().await?;
-                answers.search_bytes = searches.answer_bytes(&self.target).await?;
-                let deposit: Arc<dyn Source> = Arc::new(self.deposits()?);
-                let search: Arc<dyn Source> = Arc::new(searches);
-                let retrieve: Arc<dyn Source> = Arc::new(self.retrievals().await?);
-                let cycle = [&deposit, &search, &search, &retrieve, &search, &search, &retrieve];
-                Traffic::new(cycle.map(Arc::clone).into())
-            }
-        };
-        Ok((traffic, answers))
-    }
-
-    fn deposits(&self) -> anyhow::Result<Deposits> {
-        Deposits::new(self.records[0].clone(), &self.submitter, self.size, &Clock::System)
+        let mut answers = Answers::default();
+        let mut cycle: Vec<Arc<dyn Source>> = Vec::new();
+        if matches!(work, Work::Deposit | Work::Mixed) {
+            cycle.push(Arc::new(Deposits::new(self.records[0].clone(), self.size, &Clock::System)?));
+        }
+        if matches!(work, Work::Search | Work::Mixed) {
+            let searches = self.searches().await?;
+            answers.search_bytes = searches.answer_bytes(&self.target).await?;
+            cycle.push(Arc::new(searches));
+        }
+        if matches!(work, Work::Retrieve | Work::Mixed) {
+            let retrievals = self.retrievals().await?;
+            answers.document_bytes = retrievals.answer_bytes();
+            cycle.push(Arc::new(retrievals));
+        }
+        if let [deposit, search, retrieve] = &*cycle {
+            let mixed = [deposit, search, search, retrieve, search, search, retrieve];
+            cycle = mixed.map(Arc::clone).into();
+        }
+        Ok((Traffic::new(cycle), answers))
     }
 
     async fn searches(&self) -> anyhow::Result<Searches> {
@@ -98,7 +92,7 @@ impl Ground {
         if self.filling == Filling::None {
             return Ok(());
         }
-        let deposits = Traffic::of(Deposits::new(records.to_vec(), &self.submitter, size, &Clock::System)?);
+        let deposits = Traffic::of(Deposits::new(records.to_vec(), size, &Clock::System)?);
         let all = stream::iter(0..records.len() * usize::from(entries)).map(|_| deposits.exchange(&self.target));
         let done = all.buffer_unordered(FILLING_CLIENTS).try_for_each(|_| async { Ok(()) });
         done.await.context("fill the records")

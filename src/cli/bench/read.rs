@@ -68,6 +68,11 @@ impl Retrievals {
         ensure!(!documents.is_empty(), "nothing to retrieve: a search finds no document that this caller may see");
         Ok(Self { documents, turns: AtomicUsize::new(0) })
     }
+
+    /// Length of the first document.
+    pub(super) fn answer_bytes(&self) -> usize {
+        self.documents.first().and_then(|document| document.size_bytes).unwrap_or_default()
+    }
 }
 
 impl Source for Retrievals {

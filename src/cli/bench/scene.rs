@@ -10,7 +10,6 @@ use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
 use super::child::{Child, Ready};
-use super::letter::Submitter;
 use super::traffic::Target;
 use crate::cli::client::{Client, Identity};
 use crate::clock::Clock;
@@ -72,10 +71,9 @@ impl Scene {
             let issued = pki.issue(&holder, KeyUse::Auth, pki.usual_lifetime())?;
             Ok(Credentials { ca: ca.clone(), chain: issued.certificate_pem, key: issued.key_pem })
         };
-        let submitter = Self::submitter()?;
         let hospital = issue(Holder::Organisation {
-            struct_id: submitter.struct_id,
-            name: submitter.name,
+            struct_id: HOSPITAL_ID.parse::<StructIdNat>()?,
+            name: "CHU DE CHARGE".to_owned(),
             application: "CARNET BENCH".to_owned(),
         })?;
         let doctor = issue(Holder::Professional {
@@ -86,11 +84,6 @@ impl Scene {
             savoir_faire: vec!["SM26".to_owned()],
         })?;
         Ok(Self { directory, hospital, doctor })
-    }
-
-    /// The structure that deposits.
-    pub(super) fn submitter() -> anyhow::Result<Submitter> {
-        Ok(Submitter { struct_id: STRUCT_ID.parse::<StructIdNat>()?, name: "CHU DE CHARGE".to_owned() })
     }
 
     pub(super) fn reader(&self) -> Credentials {
@@ -227,7 +220,8 @@ fn test_ins(number: usize) -> Option<Ins> {
 }
 
 const PKI_FOLDER: &str = "certs";
-const STRUCT_ID: &str = "1750803447";
+/// The author of the specimens that are deposited: a structure deposits in its own name.
+const HOSPITAL_ID: &str = "1350000899";
 const DOCTOR_ID: &str = "899700218896";
 
 /// Deposits, searches, retrievals.
