@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
+mod bench;
 pub mod client;
 mod demo;
 mod import;
@@ -39,6 +40,7 @@ enum Command {
     Demo(demo::Arguments),
     Serve(serve::Arguments),
     Import(import::Arguments),
+    Bench(bench::Arguments),
     Journal(journal::Arguments),
     Pki(pki::Arguments),
     Record(record::Arguments),
@@ -66,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Pki(arguments) => pki::run(&arguments),
         Command::Record(arguments) => record::run(arguments),

@@ -1,7 +1,6 @@
 //! `TestGateway`: a gateway of its own for each test, with a fresh database and a development PKI.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use carnet::app::{App, Running};
@@ -39,7 +38,8 @@ fn shared_pki() -> &'static SharedPki {
 
 pub struct TestGateway {
     pub running: Running,
-    pub folder: TempDir,
+    /// Goes with the gateway.
+    _folder: TempDir,
     server_ca: String,
 }
 
@@ -141,10 +141,6 @@ impl Builder {
         self
     }
 
-    pub fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub async fn start(self) -> TestGateway {
         let running = App::start(Arc::new(self.config), Clock::System).await.expect("gateway starts");
         for ins in [patient(), OTHER_PATIENT.parse().expect("INS")] {
@@ -152,7 +148,7 @@ impl Builder {
         }
         let server_ca =
             std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
-        TestGateway { running, folder: self.folder, server_ca }
+        TestGateway { running, _folder: self.folder, server_ca }
     }
 }
 

@@ -1,0 +1,409 @@
+//! `carnet bench`: a load of real mutual-TLS clients against a gateway, and against what the machine can do at best.
+//!
+//! Without `--target` the gateway is a throw-away one, a child process with its own folder, PKI and records. Client
+//! and server share the machine then, as they do for the limit server that `--vs-limit` compares with: same keys,
+//! same clients, same requests, in turn. Contract 1.
+
+mod amount;
+mod child;
+mod deposit;
+mod figures;
+mod ground;
+mod handshake;
+mod limit;
+mod load;
+mod read;
+mod report;
+mod scene;
+mod traffic;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::Uri;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::amount::Size;
+use self::figures::{Figures, Part};
+use self::ground::{Filling, Ground, Work};
+use self::handshake::{Clients, Handshake};
+use self::load::{Load, Pace};
+use self::report::{Line, Report, ServerFacts};
+use self::scene::{Answers, Credentials, Running, Scene};
+use self::traffic::{Target, Traffic};
+use super::{Ending, print_json, runtime, say};
+use crate::domain::ins::Ins;
+
+/// Measure throughput, latency and memory with real mutual-TLS clients
+#[derive(Args)]
+#[command(after_help = EXAMPLE)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+const EXAMPLE: &str = "Examples:
+  carnet bench deposit --size 250k --vs-limit
+  carnet bench search --entries 50 --clients 32 --json
+  carnet bench mixed --rate 200 --seconds 30
+  carnet bench retrieve --target https://host:8443 --ca server-ca.pem --cert durant.pem --key durant.key \\
+      --ins '1.2.250.1.213.1.4.11|279035121518989'";
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Deposits (ITI-65) of unique documents
+    Deposit(Options),
+    /// Searches (ITI-67) of a patient's current documents
+    Search(Options),
+    /// Retrievals (ITI-68) of documents
+    Retrieve(Options),
+    /// One deposit to four searches and two retrievals
+    Mixed(Options),
+    /// Mutual-TLS handshakes, full and resumed
+    Handshake(Options),
+    /// Deposits into the limit server alone: TLS, base64, hashes and a durable append, nothing else
+    Limit(LoadOptions),
+    #[command(hide = true)]
+    LimitServer(limit::Arguments),
+}
+
+#[derive(Args)]
+struct Options {
+    #[command(flatten)]
+    load: LoadOptions,
+    /// Documents in each record that is searched
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    entries: u16,
+    /// Run the limit server in turn with the gateway, and give the ratio
+    #[arg(long)]
+    vs_limit: bool,
+    #[command(flatten)]
+    remote: RemoteOptions,
+}
+
+#[derive(Args)]
+struct LoadOptions {
+    /// Length of a document: 250k, 20m
+    #[arg(long, default_value = "250k")]
+    size: Size,
+    /// How long to measure, after a short warm-up
+    #[arg(long, default_value = "10", value_parser = amount::seconds)]
+    seconds: Duration,
+    /// How many exchanges there may be at one time
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
+    clients: u16,
+    /// Open loop: so many exchanges a second, latency counted from when each was due
+    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Where the throw-away folder is made: on the disk that is to be measured
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct RemoteOptions {
+    /// Address of a running gateway, instead of a throw-away one
+    #[arg(long, value_name = "URL", requires_all = ["ca", "cert", "key"], conflicts_with = "vs_limit")]
+    target: Option<Uri>,
+    /// Authority that issued the certificate of the target
+    #[arg(long, requires = "target")]
+    ca: Option<PathBuf>,
+    /// Certificate of the caller, with its chain
+    #[arg(long, requires = "target")]
+    cert: Option<PathBuf>,
+    /// Key of the caller
+    #[arg(long, requires = "target")]
+    key: Option<PathBuf>,
+    /// Patient whose record is used: `OID|matricule`
+    #[arg(long, requires = "target")]
+    ins: Option<Ins>,
+}
+
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    runtime()?.block_on(async {
+        // Children and folders go when the work is dropped, so an interruption leaves nothing behind either.
+        tokio::select! {
+            ending = bench(&arguments.bench) => ending,
+            interruption = interrupted() => Err(interruption),
+        }
+    })
+}
+
+async fn bench(bench: &Bench) -> anyhow::Result<Ending> {
+    let (load, report) = match bench {
+        Bench::Deposit(options) => (&options.load, exchanges(Work::Deposit, options).await?),
+        Bench::Search(options) => (&options.load, exchanges(Work::Search, options).await?),
+        Bench::Retrieve(options) => (&options.load, exchanges(Work::Retrieve, options).await?),
+        Bench::Mixed(options) => (&options.load, exchanges(Work::Mixed, options).await?),
+        Bench::Handshake(options) => (&options.load, handshakes(options).await?),
+        Bench::Limit(load) => (load, limit_alone(load).await?),
+        Bench::LimitServer(arguments) => return limit::run(arguments).await.map(|()| Ending::Done),
+    };
+    if load.json {
+        print_json(&report.to_json());
+    } else {
+        say(report.to_table().trim_end());
+    }
+    Ok(if report.errors() == 0 { Ending::Done } else { Ending::Refused })
+}
+
+async fn interrupted() -> anyhow::Error {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => drop(terminate.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    anyhow::anyhow!("interrupted; nothing was measured")
+}
+
+/// Deposits, searches, retrievals, or all three.
+async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
+    let mut report = report_of(work.word(), &options.load);
+    if matches!(work, Work::Search | Work::Mixed) {
+        report.settings.push(("entries", options.entries.into()));
+    }
+    if let Some(url) = &options.remote.target {
+        let (traffic, _) = options.remote_ground(url)?.prepare(work).await?;
+        let figures = options.load.measure([act(Arc::new(traffic), &options.remote.target(url)?)]).await?;
+        report.lines.extend(figures.map(|figures| Line { name: work.word(), figures, limit: None }));
+        return Ok(report);
+    }
+    let scene = options.load.scene()?;
+    let gateway = scene.start_gateway(options.load.clients.into()).await?;
+    let ground = Ground {
+        target: gateway.target.clone(),
+        records: std::array::from_fn(Scene::records),
+        filling: Filling::Needed,
+        size: options.load.size,
+        entries: options.entries,
+    };
+    let (traffic, answers) = ground.prepare(work).await?;
+    let traffic = Arc::new(traffic);
+    gateway.child.forget_peak();
+    let line = if options.vs_limit {
+        let limit = scene.start_limit(answers).await?;
+        let acts = [&gateway, &limit].map(|server| act(Arc::clone(&traffic), &server.target));
+        let [figures, limit] = options.load.measure(acts).await?;
+        Line { name: work.word(), figures, limit: Some(limit) }
+    } else {
+        let [figures] = options.load.measure([act(traffic, &gateway.target)]).await?;
+        Line { name: work.word(), figures, limit: None }
+    };
+    report.lines.push(line);
+    report.server = Some(facts_of(&gateway));
+    Ok(report)
+}
+
+/// Full and resumed handshakes, against the limit server too where one can be had.
+async fn handshakes(options: &Options) -> anyhow::Result<Report> {
+    let mut report = report_of("handshake", &options.load);
+    let both = [Handshake::Full, Handshake::Resumed];
+    if let Some(url) = &options.remote.target {
+        let (credentials, target) = (options.remote.credentials()?, options.remote.target(url)?);
+        for kind in both {
+            let [figures] = options.load.measure([options.load.shake(kind, &credentials, &target).await?]).await?;
+            report.lines.push(Line { name: kind.part(), figures, limit: None });
+        }
+        return Ok(report);
+    }
+    let scene = options.load.scene()?;
+    let gateway = scene.start_gateway(options.load.clients.into()).await?;
+    let limit = scene.start_limit(Answers::default()).await?;
+    for kind in both {
+        let acts = [
+            options.load.shake(kind, &scene.reader(), &gateway.target).await?,
+            options.load.shake(kind, &scene.reader(), &limit.target).await?,
+        ];
+        let [figures, limit] = options.load.measure(acts).await?;
+        report.lines.push(Line { name: kind.part(), figures, limit: Some(limit) });
+    }
+    report.server = Some(facts_of(&gateway));
+    Ok(report)
+}
+
+async fn limit_alone(load: &LoadOptions) -> anyhow::Result<Report> {
+    let mut report = report_of("limit", load);
+    let scene = load.scene()?;
+    let limit = scene.start_limit(Answers::default()).await?;
+    let deposits = deposit::Deposits::new(Scene::records(0), load.size, &crate::clock::Clock::System)?;
+    let [figures] = load.measure([act(Arc::new(Traffic::of(deposits)), &limit.target)]).await?;
+    report.lines.push(Line { name: "limit", figures, limit: None });
+    report.server = Some(facts_of(&limit));
+    Ok(report)
+}
+
+/// What one client does again and again; its argument says which client.
+type Act = Arc<dyn Fn(usize) -> BoxFuture<'static, anyhow::Result<Part>> + Send + Sync>;
+
+fn act(traffic: Arc<Traffic>, target: &Target) -> Act {
+    let target = target.clone();
+    Arc::new(move |_| {
+        let (traffic, target) = (Arc::clone(&traffic), target.clone());
+        async move { traffic.exchange(&target).await }.boxed()
+    })
+}
+
+fn report_of(bench: &'static str, load: &LoadOptions) -> Report {
+    let mut settings = vec![
+        ("seconds", load.seconds.as_secs_f64().into()),
+        ("clients", load.clients.into()),
+        ("loop", if load.rate.is_some() { "open" } else { "closed" }.into()),
+    ];
+    if bench != "handshake" && bench != "search" {
+        settings.push(("size_bytes", load.size.bytes.into()));
+    }
+    settings.extend(load.rate.map(|rate| ("rate", rate.into())));
+    let warning = scene::is_in_memory(&load.folder()).then(|| {
+        format!("{} is in memory, so no disk is measured; choose another with --dir", load.folder().display())
+    });
+    Report { bench, settings, lines: Vec::new(), server: None, warning }
+}
+
+fn facts_of(server: &Running) -> ServerFacts {
+    ServerFacts { start: server.child.start, resident: server.child.resident() }
+}
+
+impl LoadOptions {
+    fn folder(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(std::env::temp_dir)
+    }
+
+    fn scene(&self) -> anyhow::Result<Scene> {
+        Scene::make(&self.folder()).with_context(|| format!("make a throw-away folder in {}", self.folder().display()))
+    }
+
+    /// Measures one server, or several in turn: in rounds, so that what drifts (heat, caches, other work on the
+    /// machine) meets them all alike.
+    async fn measure<const N: usize>(&self, acts: [Act; N]) -> anyhow::Result<[Figures; N]> {
+        let rounds = if N > 1 { ROUNDS } else { 1 };
+        let pace = self.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second });
+        let measured = self.seconds / rounds;
+        let load = Load { clients: self.clients.into(), warm_up: WARM_UP_MAX.min(measured / 5), measured, pace };
+        let mut all = std::array::from_fn(|_| Figures::default());
+        for _ in 0..rounds {
+            for (figures, act) in all.iter_mut().zip(&acts) {
+                let act = Arc::clone(act);
+                figures.append(load.run(move |client| act(client)).await?);
+            }
+        }
+        Ok(all)
+    }
+
+    async fn shake(&self, kind: Handshake, credentials: &Credentials, target: &Target) -> anyhow::Result<Act> {
+        let clients = Clients::new(credentials, kind, self.clients.into(), &target.fhir_url)?;
+        clients.prime().await?;
+        let clients = Arc::new(clients);
+        Ok(Arc::new(move |client| {
+            let clients = Arc::clone(&clients);
+            async move { clients.shake(client).await }.boxed()
+        }))
+    }
+}
+
+impl Options {
+    fn remote_ground(&self, url: &Uri) -> anyhow::Result<Ground> {
+        let Some(patient) = &self.remote.ins else { bail!("--target needs --ins: whose record to use") };
+        Ok(Ground {
+            target: self.remote.target(url)?,
+            records: std::array::from_fn(|_| vec![patient.clone()]),
+            filling: Filling::None,
+            size: self.load.size,
+            entries: self.entries,
+        })
+    }
+}
+
+impl RemoteOptions {
+    fn credentials(&self) -> anyhow::Result<Credentials> {
+        let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
+            let path = path.as_ref().context("--target needs --ca, --cert and --key")?;
+            std::fs::read_to_string(path).with_context(|| path.display().to_string())
+        };
+        Ok(Credentials { ca: read(&self.ca)?, chain: read(&self.cert)?, key: read(&self.key)? })
+    }
+
+    fn target(&self, url: &Uri) -> anyhow::Result<Target> {
+        let client = self.credentials()?.client()?;
+        Ok(Target { fhir_url: fhir_url(url), depositor: client.clone(), reader: client })
+    }
+}
+
+/// The address of a gateway may be given with or without the path of its FHIR face.
+fn fhir_url(url: &Uri) -> String {
+    let text = url.to_string();
+    let text = text.trim_end_matches('/');
+    if url.path() == "/" { format!("{text}/fhir") } else { text.to_owned() }
+}
+
+/// Of each server when there are several.
+const ROUNDS: u32 = 2;
+const WARM_UP_MAX: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parse(line: &str) -> Result<Bench, clap::Error> {
+        let words = std::iter::once("bench").chain(line.split(' '));
+        Line::try_parse_from(words).map(|line| line.arguments.bench)
+    }
+
+    #[test]
+    fn every_option_of_the_contract_is_read() {
+        let line = "deposit --size 250k --seconds 10 --clients 16 --rate 300 --json --vs-limit";
+        let Ok(Bench::Deposit(options)) = parse(line) else { panic!("{line}") };
+        assert_eq!(options.load.size.bytes, 250_000);
+        assert_eq!((options.load.seconds, options.load.clients), (Duration::from_secs(10), 16));
+        assert!(options.load.rate == Some(300) && options.load.json && options.vs_limit);
+    }
+
+    #[test]
+    fn a_target_needs_certificates_and_excludes_the_limit() {
+        assert!(parse("search --target https://host").is_err());
+        assert!(parse("search --ins 1.2.250.1.213.1.4.10|279035121518989").is_err());
+        let complete = "search --target https://host --ca a --cert b --key c";
+        assert!(parse(complete).is_ok());
+        assert!(parse(&format!("{complete} --vs-limit")).is_err());
+    }
+
+    #[test]
+    fn impossible_loads_are_bad_usage() {
+        for line in
+            ["deposit --clients 0", "deposit --rate 0", "deposit --seconds 0", "search --entries 0", "limit --vs-limit"]
+        {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_target_may_name_the_face_or_leave_it_out() {
+        for (given, expected) in [
+            ("https://host:8443", "https://host:8443/fhir"),
+            ("https://host:8443/", "https://host:8443/fhir"),
+            ("https://host/fhir", "https://host/fhir"),
+            ("https://host/a/fhir/", "https://host/a/fhir"),
+        ] {
+            assert_eq!(fhir_url(&given.parse().unwrap()), expected);
+        }
+    }
+}
