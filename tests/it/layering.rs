@@ -17,7 +17,8 @@ const LAYERS: &[&[&str]] = &[
     &["tls", "cda"],
     &["refusal"],
     &["domain"],
-    &["spool", "clock", "config", "telemetry"],
+    &["spool", "clock", "telemetry"],
+    &["config"],
 ];
 
 /// Accepted against the order, each with its reason.

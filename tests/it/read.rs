@@ -59,7 +59,7 @@ async fn a_form_posted_to_search_finds_the_same() {
 async fn an_own_unique_id_is_found_without_naming_the_patient() {
     let gateway = TestGateway::start().await;
     let hospital = gateway.hospital();
-    let document = Document::blood_test();
+    let document = Document::discharge_letter();
     let id = hospital.deposited(&document).await;
     let path = format!("/DocumentReference?identifier={}", document.unique_id.to_urn());
     assert_eq!(hospital.get(&path).await.entry_ids(), [id]);
