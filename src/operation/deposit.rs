@@ -120,7 +120,7 @@ async fn find_taken(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<V
     let mut refusals = Vec::new();
     let expected = "an id that no other document or submission bears; the same one only for the very same submission";
     if submission_set::find(tx, &submission.set.unique_id).await?.is_some() {
-        let place = format!("{}.uniqueId", submission.set_place);
+        let place = format!("{}.XDSSubmissionSet.uniqueId", submission.set_place);
         refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, submission.set.unique_id.to_string(), expected));
     }
     for document in &submission.documents {
