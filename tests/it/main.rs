@@ -7,11 +7,13 @@
 )]
 
 mod access;
+mod bad_input;
 mod corpus;
 mod crash;
 mod deposit;
 mod handshake;
 mod layering;
 mod listening;
+mod pressure;
 mod read;
 mod support;
