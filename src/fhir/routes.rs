@@ -11,7 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -193,6 +195,11 @@ impl Face {
 
     /// The message of a body, whole and sound.
     pub async fn read_message(&self, parts: &Parts, body: Body) -> Result<Message, Failure> {
+        if let Some(coding) = parts.headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+            let found = coding.to_str().unwrap_or("unreadable");
+            let expected = "the message as it is: no coding is undone here";
+            return Err(Refusal::new(Rule::MediaType, "header Content-Encoding", found, expected).into());
+        }
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let format = WireFormat::of_content_type(content_type)?;
         let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));

@@ -1,5 +1,6 @@
 //! Everything that a sender can get wrong, and what they are told: [`super::support::Desk`] checks each refusal.
 
+mod consent;
 mod document;
 mod ins;
 mod json;

@@ -1,4 +1,6 @@
 //! When there is no room, no turn, or no end: 507 and 503 with Retry-After, reads that go on, nothing half stored.
+//!
+//! sqlx is named here to be another process that holds the database; in `src` only the store may.
 
 use std::time::Duration;
 
@@ -29,7 +31,7 @@ async fn a_full_store_refuses_deposits_and_goes_on_reading() {
     assert_eq!(answer.rule(), "storage-full");
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!(desk.gateway.journal_lines().await, lines + 1);
-    assert_eq!(desk.hospital.found("").await, [id.clone()]);
+    assert_eq!(desk.hospital.found("").await, std::slice::from_ref(&id));
     assert_eq!(desk.hospital.get(&format!("/Binary/{id}")).await.status, StatusCode::OK);
 }
 

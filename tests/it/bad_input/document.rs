@@ -11,11 +11,9 @@ async fn a_doctype_alone_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_billion_laughs_are_refused() {
-    let mut bomb = "<!DOCTYPE ClinicalDocument [<!ENTITY l0 \"ha\">".to_owned();
-    for i in 1..10 {
-        bomb.push_str(&format!("<!ENTITY l{i} \"{}\">", format!("&l{};", i - 1).repeat(10)));
-    }
-    bomb.push_str("]>");
+    let laughs = |i: usize| format!("<!ENTITY l{i} \"{}\">", format!("&l{};", i - 1).repeat(10));
+    let entities: Vec<String> = (1..10).map(laughs).collect();
+    let bomb = format!("<!DOCTYPE ClinicalDocument [<!ENTITY l0 \"ha\">{}]>", entities.concat());
     is_refused("cda-forbidden", |text| {
         text.replacen(ROOT, &format!("{bomb}{ROOT}"), 1).replacen("<title>", "<title>&l9;", 1)
     })

@@ -27,9 +27,8 @@ enum Change {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_mutation_of_a_good_message_breaks_the_server() {
-    let cases = std::env::var_os("CARNET_MUTATIONS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(150);
     let desk = Desk::open().await;
-    let mut runner = TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = runner();
     let mutations = prop::collection::vec(mutation(), 1..4);
     let outcome = tokio::task::block_in_place(|| {
         runner.run(&(0..4_usize, mutations), |(form, mutations)| {
@@ -50,6 +49,66 @@ async fn no_mutation_of_a_good_message_breaks_the_server() {
     assert!(matches!(verdict, carnet::journal::chain::Verdict::Intact { .. }), "{verdict:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_in_xml_is_accepted() {
+    let desk = Desk::open().await;
+    let answer = desk.send(Sent::xml(xml_of(&Document::discharge_letter().bundle()))).await;
+    assert_eq!(answer.status, http::StatusCode::OK, "{}", answer.text());
+    assert_eq!(desk.stored().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_cut_or_changed_byte_of_a_good_message_breaks_the_server() {
+    let desk = Desk::open().await;
+    let bundle = Document::scan().bundle();
+    let texts = [bundle.to_string().into_bytes(), xml_of(&bundle)];
+    let mut runner = runner();
+    let edits = prop::collection::vec((any::<prop::sample::Index>(), 0..4_u8, any::<u8>()), 1..4);
+    let outcome = tokio::task::block_in_place(|| {
+        runner.run(&(0..2_usize, edits), |(format, edits)| {
+            let mut text = texts[format].clone();
+            for (at, edit, byte) in edits {
+                let at = at.index(text.len().max(1)).min(text.len().saturating_sub(1));
+                match edit {
+                    0 => text.truncate(at),
+                    1 => text.insert(at, byte),
+                    2 if !text.is_empty() => drop(text.remove(at)),
+                    _ => text.iter_mut().skip(at).take(1).for_each(|it| *it = byte),
+                }
+            }
+            let sent = if format == 0 { Sent::json(text) } else { Sent::xml(text) };
+            let answer = tokio::runtime::Handle::current().block_on(desk.send(sent));
+            prop_assert!(answer.status.is_success() || answer.status.is_client_error(), "{}", answer.text());
+            Ok(())
+        })
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+    desk.hospital.deposited(&Document::discharge_letter()).await;
+}
+
+fn runner() -> TestRunner {
+    let cases = std::env::var_os("CARNET_MUTATIONS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(150);
+    TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() })
+}
+
+fn xml_of(message: &Value) -> Vec<u8> {
+    carnet::fhir::read::json_to_xml(type_first(message).as_bytes()).expect("FHIR")
+}
+
+/// The XML writer wants to know first which resource it writes.
+fn type_first(value: &Value) -> String {
+    let list = |parts: Vec<String>| parts.join(",");
+    match value {
+        Value::Object(members) => {
+            let (first, rest): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| *key == "resourceType");
+            let all = first.into_iter().chain(rest);
+            format!("{{{}}}", list(all.map(|(key, member)| format!("{}:{}", json!(key), type_first(member))).collect()))
+        }
+        Value::Array(items) => format!("[{}]", list(items.iter().map(type_first).collect())),
+        other => other.to_string(),
+    }
+}
+
 fn mutated(form: usize, mutations: &[Mutation]) -> Sent {
     let mut message = match form {
         0 => Document::discharge_letter().bundle(),
@@ -65,7 +124,7 @@ fn mutated(form: usize, mutations: &[Mutation]) -> Sent {
 
 fn apply(message: &mut Value, mutation: &Mutation) {
     let mut pointers = Vec::new();
-    list_pointers(message, String::new(), &mut pointers);
+    list_pointers(message, "", &mut pointers);
     if pointers.is_empty() {
         return;
     }
@@ -91,7 +150,7 @@ fn apply(message: &mut Value, mutation: &Mutation) {
     }
 }
 
-fn list_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
+fn list_pointers(value: &Value, at: &str, pointers: &mut Vec<String>) {
     let children: Vec<(String, &Value)> = match value {
         Value::Object(members) => members.iter().map(|(key, child)| (escaped(key), child)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(index, child)| (index.to_string(), child)).collect(),
@@ -99,7 +158,7 @@ fn list_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
     };
     for (key, child) in children {
         let pointer = format!("{at}/{key}");
-        list_pointers(child, pointer.clone(), pointers);
+        list_pointers(child, &pointer, pointers);
         pointers.push(pointer);
     }
 }

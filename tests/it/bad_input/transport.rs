@@ -1,6 +1,6 @@
 //! HTTP: bodies that break off or do not end, headers, methods, paths and search parameters.
 
-use http::{Method, StatusCode};
+use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::support::caller::search_path;
@@ -101,6 +101,13 @@ async fn another_content_type_or_none_is_refused() {
     desk.refuses(without, 415, "media-type", "header Content-Type").await;
     let search = Sent::post("/DocumentReference/_search", "application/json", "{}");
     desk.refuses(search, 415, "media-type", "header Content-Type").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_another_coding_is_refused() {
+    let desk = Desk::open().await;
+    let sent = Sent::json(b"\x1f\x8b\x08".to_vec()).with("content-encoding", "gzip");
+    desk.refuses(sent, 415, "media-type", "header Content-Encoding").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
