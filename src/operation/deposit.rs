@@ -17,7 +17,7 @@ use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, find_one};
+use crate::store::search::{EntryName, find_one, list_of_submission_set};
 use crate::store::submission_set::Known;
 use crate::store::{self, Tx, content, document_entry, dossier, submission_set};
 
@@ -70,26 +70,16 @@ async fn store_submission(
         Ok(permit) => permit,
         Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
     };
-    if let Some(known) = find_known(tx, &submission).await? {
-        if is_same(&known, &submission, &permit) {
-            return sent_before(tx, attempt, &known).await;
-        }
+    let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
+    if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
+        return sent_before(tx, attempt, &permit, known).await;
     }
     let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
-    refusals.extend(find_taken(tx, &submission).await?);
+    refusals.extend(find_taken(tx, &submission, known.as_ref()).await?);
     if !refusals.is_empty() {
         return Ok(refused(attempt, subject, refusals));
     }
     insert(tx, attempt, &permit, submission, targets).await
-}
-
-/// The submission under which this one may already have come: by its set's unique id, else by its first document's.
-async fn find_known(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Option<Known>, store::Error> {
-    let by_set = submission_set::find(tx, &submission.set.unique_id).await?;
-    match (by_set, submission.documents.first()) {
-        (None, Some(document)) => submission_set::find_of_document(tx, &document.metadata.unique_id).await,
-        (by_set, _) => Ok(by_set),
-    }
 }
 
 fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposit>) -> bool {
@@ -100,30 +90,39 @@ fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposi
         && (kind, number) == (holder.kind(), holder.number())
 }
 
-async fn sent_before(tx: &mut Tx<'_>, attempt: &Attempt, known: &Known) -> Result<Stored, store::Error> {
-    let replacements = document_entry::list_replacements(tx, known.uuid).await?;
-    let replaced_by = |id| replacements.iter().filter(|(by, _)| *by == id).map(|(_, replaced)| *replaced).collect();
-    let entries = document_entry::list_of_submission_set(tx, known.uuid).await?.into_iter();
-    let entries = entries.map(|(logical_id, entry_uuid, version)| DepositedEntry {
-        logical_id,
-        entry_uuid,
-        version,
-        replaced: replaced_by(logical_id),
-    });
+async fn sent_before(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    permit: &Permit<Deposit>,
+    known: &Known,
+) -> Result<Stored, store::Error> {
+    let entries = list_of_submission_set(tx, permit, known.uuid).await?.into_iter();
+    let replaced = |entry: &DocumentEntry| {
+        let replaces = |association: &&Association| association.kind == RelationKind::Replaces;
+        entry.associations.iter().filter(replaces).map(|association| association.target).collect()
+    };
+    let entries = entries.map(|entry| DepositedEntry { replaced: replaced(&entry), entry });
     let outcome =
         DepositOutcome { submission_set: known.uuid, entries: entries.collect(), registered: known.registered };
     Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, Vec::new()), Ok(outcome)))
 }
 
 /// Every unique id that somebody bears already. Said to whoever asks: unique ids carry no meaning (D.2).
-async fn find_taken(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Vec<Refusal>, store::Error> {
+async fn find_taken(
+    tx: &mut Tx<'_>,
+    submission: &CheckedSubmission,
+    known: Option<&Known>,
+) -> Result<Vec<Refusal>, store::Error> {
     let mut refusals = Vec::new();
     let expected = "an id that no other document or submission bears; the same one only for the very same submission";
-    if submission_set::find(tx, &submission.set.unique_id).await?.is_some() {
+    let set_id = &submission.set.unique_id;
+    if known.is_some_and(|known| known.unique_id == set_id.to_urn()) {
         let place = format!("{}.XDSSubmissionSet.uniqueId", submission.set_place);
-        refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, submission.set.unique_id.to_string(), expected));
+        refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, set_id.to_string(), expected));
     }
-    for document in &submission.documents {
+    // Nobody known: the first document's id is free, as has just been seen.
+    let unseen = if known.is_some() { &submission.documents[..] } else { submission.documents.get(1..).unwrap_or(&[]) };
+    for document in unseen {
         let unique_id = &document.metadata.unique_id;
         if document_entry::is_taken(tx, unique_id).await? {
             let place = format!("{}.uniqueId", document.place);
@@ -199,8 +198,7 @@ async fn insert(
         let entry = new_entry(document, &outcome, associations);
         document_entry::insert(tx, permit, &entry, stored).await?;
         mentions.push(EntryMention::of(&entry));
-        let DocumentEntry { logical_id, entry_uuid, version, .. } = entry;
-        outcome.entries.push(DepositedEntry { logical_id, entry_uuid, version, replaced });
+        outcome.entries.push(DepositedEntry { entry, replaced });
     }
     let result = Outcome::Done { rule: permit.rule().code().to_owned() };
     Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))

@@ -31,7 +31,10 @@ const DEPOSITS: [(&str, &[&str]); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_published_deposit_is_refused_for_what_is_wrong_with_it() {
-    let Some(examples) = examples() else { return };
+    let Some(examples) = examples() else {
+        eprintln!("skipped: no corpus of MHD examples here");
+        return;
+    };
     let desk = Desk::open().await;
     for ((name, rules), mut message) in DEPOSITS.iter().zip(examples) {
         with_our_patient(&mut message);
@@ -46,7 +49,10 @@ async fn every_published_deposit_is_refused_for_what_is_wrong_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_published_deposit_is_accepted_once_its_document_is_one() {
-    let Some(examples) = examples() else { return };
+    let Some(examples) = examples() else {
+        eprintln!("skipped: no corpus of MHD examples here");
+        return;
+    };
     let desk = Desk::open().await;
     for ((name, _), mut message) in DEPOSITS.iter().zip(examples) {
         let older = desk.hospital.deposited(&Document::discharge_letter()).await;
@@ -62,7 +68,10 @@ async fn every_published_deposit_is_accepted_once_its_document_is_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_published_answer_or_search_result_is_no_deposit() {
-    let Some(folder) = corpus() else { return };
+    let Some(folder) = corpus() else {
+        eprintln!("skipped: no corpus of MHD examples here");
+        return;
+    };
     let desk = Desk::open().await;
     for name in [
         "pdsm-3.1.1/Bundle-a9c10f8a-882d-4000-a280-7150e0aeb478.json",

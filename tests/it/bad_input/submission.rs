@@ -93,6 +93,18 @@ async fn a_unique_id_twice_in_one_bundle_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_unique_id_of_a_set_that_was_sent_before_is_refused() {
+    let desk = Desk::open().await;
+    let first = Document::discharge_letter();
+    desk.hospital.deposited(&first).await;
+    let again = Document::discharge_letter().bundle_with(|bundle| {
+        bundle["entry"][0]["resource"]["identifier"] = first.bundle()["entry"][0]["resource"]["identifier"].clone();
+    });
+    let place = "Bundle.entry[0].resource.identifier";
+    desk.refuses(Sent::bundle(&again), 409, "duplicate-unique-id", place).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_entry_of_another_kind_or_with_another_request_is_refused() {
     let desk = Desk::open().await;
     let bundle = json!({ "resourceType": "Bundle", "type": "batch" });
