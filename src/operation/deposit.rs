@@ -118,7 +118,7 @@ async fn find_taken(
     let expected = "an id that no other document or submission bears; the same one only for the very same submission";
     let set_id = &submission.set.unique_id;
     if known.is_some_and(|known| known.unique_id == set_id.to_urn()) {
-        let place = format!("{}.uniqueId", submission.set_place);
+        let place = format!("{}.XDSSubmissionSet.uniqueId", submission.set_place);
         refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, set_id.to_string(), expected));
     }
     // Nobody known: the first document's id is free, as has just been seen.
