@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use super::{Ending, runtime, say};
+use super::{Ending, runtime, say, told_to_stop};
 use stage::Stage;
 
 /// Show the main job on a throw-away gateway: deposits, the patient's list, who reads what, the journal
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     /// Exit after the tour: 0 only if every step went as told
     #[arg(long)]
     once: bool,
-    /// Keep the data folder here: carnet.toml, certs/, demo.json
+    /// Keep the data folder here: carnet.toml, certs/, demo.json, bundle.json
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -33,10 +33,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let temporary;
     let folder = match &arguments.dir {
         Some(folder) => {
-            if folder.join("demo.json").exists() {
-                bail!("{} holds a demo already: choose another folder, or remove this one", folder.display());
-            }
             std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+            if let Some(taken) = MADE_HERE.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+                bail!("{} is here already: choose another folder, or remove this one", taken.display());
+            }
             folder.clone()
         }
         None => {
@@ -50,9 +50,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         stage.print_what_to_try();
         if !arguments.once {
             say("\nServing until Ctrl-C.");
-            tokio::signal::ctrl_c().await.context("wait for Ctrl-C")?;
+            told_to_stop().await?;
         }
         stage.strike().await?;
         Ok(if went_well { Ending::Done } else { Ending::Refused })
     })
 }
+
+/// What the demo writes, and never over somebody else's.
+const MADE_HERE: [&str; 4] = ["demo.json", "carnet.toml", "carnet.db", "certs"];

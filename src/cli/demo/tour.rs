@@ -30,6 +30,7 @@ pub(super) async fn walk(stage: &mut Stage) -> anyhow::Result<bool> {
     tour.replace(&letter).await?;
     tour.refusals().await?;
     tour.journal().await?;
+    tour.leave_a_bundle()?;
     Ok(tour.went_well)
 }
 
@@ -263,6 +264,24 @@ impl Tour<'_> {
         };
         self.check(matches!(verdict, Verdict::Intact { .. }), &text);
         Ok(())
+    }
+
+    /// A deposit that nobody has sent yet, in `bundle.json`, for the reader's own first try.
+    fn leave_a_bundle(&self) -> anyhow::Result<()> {
+        let unique_id = new_oid();
+        let content = self.write_specimen(Specimen::ldl_ses(), &unique_id)?;
+        let (type_code, title) = facts_of(&content)?;
+        let provided = Provided {
+            patient: &self.stage.patient,
+            unique_id: &unique_id,
+            type_code: (&type_code.system, &type_code.code),
+            title: &title,
+            mime_type: "text/xml",
+            content: &content,
+            replaces: None,
+        };
+        std::fs::write(self.stage.folder.join("bundle.json"), provided.bundle().to_string())
+            .context("write bundle.json")
     }
 
     /// Titles that a reader's search lists; `None` when the search is refused.
