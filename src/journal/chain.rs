@@ -8,19 +8,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::event::Event;
 use crate::domain::sha::hex;
-use crate::store::journal::{JournalRow, append, find_last, list_after};
+use crate::store::journal::{FIRST_SEAL, JournalRow, append, last, list_after};
 use crate::store::{Error, Store, Tx};
 
 /// Seals `event` behind the last line, inside the transaction of what it tells of.
 pub async fn record(tx: &mut Tx<'_>, event: &Event) -> Result<(), Error> {
-    let (position, seal_before) = match find_last(tx).await? {
-        Some(last) => (last.position + 1, last.seal),
-        None => (1, FIRST_SEAL.to_vec()),
-    };
+    let last = last(tx).await?;
+    let position = last.position + 1;
     let line = serde_json::to_string(event).map_err(|error| Error::Settings(error.to_string()))?;
-    let seal = seal(&seal_before, position, &line);
-    let dossier_id = event.dossier.key().to_owned();
-    append(tx, JournalRow { position, at: event.at, dossier_id, line, seal }).await
+    let seal = seal(&last.seal, position, &line);
+    append(tx, JournalRow { position, at: event.at, dossier_id: event.dossier.key().to_owned(), line, seal });
+    Ok(())
 }
 
 /// What a walk over the whole chain found.
@@ -75,5 +73,4 @@ fn seal(before: &[u8], position: i64, line: &str) -> Vec<u8> {
     hash.finalize().to_vec()
 }
 
-const FIRST_SEAL: [u8; 32] = [0; 32];
 const LINES_AT_ONCE: u32 = 1000;

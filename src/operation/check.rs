@@ -37,6 +37,13 @@ pub(super) struct CheckedSubmission {
     pub(super) digest: Vec<u8>,
 }
 
+impl CheckedSubmission {
+    /// A submission has at least one document; without, its set stands for it.
+    pub(super) fn first_unique_id(&self) -> &UniqueId {
+        self.documents.first().map_or(&self.set.unique_id, |document| &document.metadata.unique_id)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct CheckedDocument {
     pub(super) place: String,

@@ -70,26 +70,16 @@ async fn store_submission(
         Ok(permit) => permit,
         Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
     };
-    if let Some(known) = find_known(tx, &submission).await? {
-        if is_same(&known, &submission, &permit) {
-            return sent_before(tx, attempt, &known).await;
-        }
+    let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
+    if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
+        return sent_before(tx, attempt, known).await;
     }
     let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
-    refusals.extend(find_taken(tx, &submission).await?);
+    refusals.extend(find_taken(tx, &submission, known.as_ref()).await?);
     if !refusals.is_empty() {
         return Ok(refused(attempt, subject, refusals));
     }
     insert(tx, attempt, &permit, submission, targets).await
-}
-
-/// The submission under which this one may already have come: by its set's unique id, else by its first document's.
-async fn find_known(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Option<Known>, store::Error> {
-    let by_set = submission_set::find(tx, &submission.set.unique_id).await?;
-    match (by_set, submission.documents.first()) {
-        (None, Some(document)) => submission_set::find_of_document(tx, &document.metadata.unique_id).await,
-        (by_set, _) => Ok(by_set),
-    }
 }
 
 fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposit>) -> bool {
@@ -116,14 +106,21 @@ async fn sent_before(tx: &mut Tx<'_>, attempt: &Attempt, known: &Known) -> Resul
 }
 
 /// Every unique id that somebody bears already. Said to whoever asks: unique ids carry no meaning (D.2).
-async fn find_taken(tx: &mut Tx<'_>, submission: &CheckedSubmission) -> Result<Vec<Refusal>, store::Error> {
+async fn find_taken(
+    tx: &mut Tx<'_>,
+    submission: &CheckedSubmission,
+    known: Option<&Known>,
+) -> Result<Vec<Refusal>, store::Error> {
     let mut refusals = Vec::new();
     let expected = "an id that no other document or submission bears; the same one only for the very same submission";
-    if submission_set::find(tx, &submission.set.unique_id).await?.is_some() {
+    let set_id = &submission.set.unique_id;
+    if known.is_some_and(|known| known.unique_id == set_id.to_urn()) {
         let place = format!("{}.uniqueId", submission.set_place);
-        refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, submission.set.unique_id.to_string(), expected));
+        refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, set_id.to_string(), expected));
     }
-    for document in &submission.documents {
+    // Nobody known: the first document's id is free, as has just been seen.
+    let unseen = if known.is_some() { &submission.documents[..] } else { submission.documents.get(1..).unwrap_or(&[]) };
+    for document in unseen {
         let unique_id = &document.metadata.unique_id;
         if document_entry::is_taken(tx, unique_id).await? {
             let place = format!("{}.uniqueId", document.place);

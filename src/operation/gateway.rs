@@ -44,7 +44,7 @@ impl Gateway {
 
     /// Whether the database answers: what readiness means.
     pub async fn is_ready(&self) -> bool {
-        self.store.read("ready", |tx| Box::pin(crate::store::journal::find_last(tx))).await.is_ok()
+        self.store.read("ready", |tx| Box::pin(crate::store::journal::last(tx))).await.is_ok()
     }
 }
 

@@ -37,6 +37,15 @@ impl Composer {
         }
     }
 
+    /// Adds `($1, $2), ($3, $4)...`: the rows of one INSERT.
+    pub(super) fn push_rows(&mut self, rows: impl Iterator<Item = Vec<Param>>) {
+        for (index, row) in rows.enumerate() {
+            self.push(if index > 0 { ", (" } else { "(" });
+            self.push_list(row.into_iter());
+            self.push(")");
+        }
+    }
+
     /// Adds the condition that `alias` (a `document_entry`) is visible: the one place where
     /// [`Visibility`] becomes SQL, shared by search, counts, single reads and associations.
     pub(super) fn push_visibility(&mut self, alias: &'static str, visibility: &Visibility) {

@@ -77,7 +77,7 @@ impl Store {
         let start = Instant::now();
         let mut connection = self.readers.acquire().await.map_err(acquire_error)?;
         let mut snapshot = connection.begin().await.map_err(|error| Error::driver("begin read", error))?;
-        let outcome = job(&mut Tx::new(&mut snapshot)).await;
+        let outcome = job(&mut Tx::snapshot(&mut snapshot)).await;
         // A read has nothing to commit; ending it lets go of the snapshot.
         let _ = snapshot.rollback().await;
         histogram!("carnet_store_read_seconds", "operation" => name).record(start.elapsed());

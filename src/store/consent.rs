@@ -29,12 +29,6 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
     tx.execute(UPSERT, params).await.map(drop)
 }
 
-/// Every line of the record, in force or not.
-pub async fn list(tx: &mut Tx<'_>, dossier: DossierId) -> Result<Vec<Consent>, Error> {
-    let rows = tx.fetch_all(LIST, vec![dossier.to_string().into()]).await?;
-    rows.iter().map(read).collect()
-}
-
 /// The record that holds the line `id`.
 pub async fn find_dossier(tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<DossierId>, Error> {
     let row = tx.fetch_optional(FIND_DOSSIER, vec![Param::from(id.to_string())]).await?;
@@ -51,9 +45,10 @@ fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
     }
 }
 
-fn read(row: &Row) -> Result<Consent, Error> {
+/// Reads a line as `dossier` selects it, its id in the second column.
+pub(super) fn read(row: &Row) -> Result<Consent, Error> {
     let bad = |problem: &str| Error::inconsistent("consent", problem);
-    let (kind, grantee_kind, grantee) = (row.text(1)?, row.text(2)?, row.text(3)?);
+    let (kind, grantee_kind, grantee) = (row.text(2)?, row.text(3)?, row.text(4)?);
     let ps = || grantee.parse().map_err(|error| Error::inconsistent("consent", error));
     let kind = match (kind.as_str(), grantee_kind.as_str()) {
         ("authorisation", "ps") => ConsentKind::Authorisation(Grantee::Professional(ps()?)),
@@ -67,14 +62,14 @@ fn read(row: &Row) -> Result<Consent, Error> {
         ("opposition_centre_15", _) => ConsentKind::OppositionCentre15,
         _ => return Err(bad("kind")),
     };
-    let declared_by = match row.text(4)?.as_str() {
+    let declared_by = match row.text(5)?.as_str() {
         "patient" => DeclaredBy::Patient,
-        "ps" => DeclaredBy::Professional(row.text(5)?.parse().map_err(|error| Error::inconsistent("consent", error))?),
+        "ps" => DeclaredBy::Professional(row.text(6)?.parse().map_err(|error| Error::inconsistent("consent", error))?),
         _ => return Err(bad("declared_by_kind")),
     };
-    let until: Option<Timestamp> = row.integer_or_null(7)?.map(|us| instant("consent", us)).transpose()?;
-    let id = row.text(0)?.parse().map_err(|error| Error::inconsistent("consent", error))?;
-    Ok(Consent { id, kind, since: instant("consent", row.integer(6)?)?, until, declared_by })
+    let until: Option<Timestamp> = row.integer_or_null(8)?.map(|us| instant("consent", us)).transpose()?;
+    let id = row.text(1)?.parse().map_err(|error| Error::inconsistent("consent", error))?;
+    Ok(Consent { id, kind, since: instant("consent", row.integer(7)?)?, until, declared_by })
 }
 
 const UPSERT: &str = "-- store::consent::upsert
@@ -83,10 +78,6 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (consent_id) DO UPDATE SET
   kind = excluded.kind, grantee_kind = excluded.grantee_kind, grantee = excluded.grantee,
   since_us = excluded.since_us, until_us = excluded.until_us";
-
-const LIST: &str = "-- store::consent::list
-SELECT consent_id, kind, grantee_kind, grantee, declared_by_kind, declared_by, since_us, until_us
-FROM consent WHERE dossier_id = $1 ORDER BY since_us, consent_id";
 
 const FIND_DOSSIER: &str = "-- store::consent::find_dossier
 SELECT dossier_id FROM consent WHERE consent_id = $1";

@@ -32,9 +32,9 @@ pub async fn insert(
 ) -> Result<(), Error> {
     let row = tx.fetch_optional(INSERT, entry_params(permit, entry, document)).await?;
     let entry_id = row.ok_or_else(|| Error::inconsistent("document_entry", "no id returned"))?.integer(0)?;
-    for label in &entry.metadata.confidentiality.labels {
-        tx.execute(INSERT_LABEL, vec![entry_id.into(), label.code().into()]).await?;
-    }
+    let labels = &entry.metadata.confidentiality.labels;
+    let labels: Vec<_> = labels.iter().map(|label| vec![entry_id.into(), label.code().into()]).collect();
+    insert_rows(tx, INSERT_LABELS, labels).await?;
     insert_authors(tx, entry_id, &entry.metadata).await?;
     insert_items(tx, entry_id, &entry.metadata).await?;
     for association in &entry.associations {
@@ -270,69 +270,71 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
-    let all: Vec<_> =
-        authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author))).collect();
-    let mut roles = 0_usize;
-    for (position, (part, author)) in all.into_iter().enumerate() {
-        let person = author.person.as_ref();
-        let person_id = person.and_then(|person| person.id.as_ref());
-        let institution = author.institution.as_ref();
-        let institution_id = institution.and_then(|institution| institution.id.as_ref());
-        let specialty = author.specialty.as_ref();
-        let params = vec![
-            entry_id.into(),
-            position.into(),
-            part.into(),
-            person.map(|person| kind_word(person.kind)).into(),
-            person_id.map(|id| id.system.clone()).into(),
-            person_id.map(|id| id.value.clone()).into(),
-            person.and_then(|person| person.family.clone()).into(),
-            person.and_then(|person| person.given.clone()).into(),
-            institution_id.map(|id| id.system.clone()).into(),
-            institution_id.map(|id| id.value.clone()).into(),
-            institution.map(|institution| institution.name.clone().unwrap_or_default()).into(),
-            specialty.map(|code| code.system.clone()).into(),
-            specialty.map(|code| code.code.clone()).into(),
-            specialty.and_then(|code| code.display.clone()).into(),
-        ];
-        tx.execute(INSERT_AUTHOR, params).await?;
-        for role in &author.roles {
-            insert_item(tx, [entry_id.into(), "role".into(), roles.into(), position.into()], "", role, None).await?;
-            roles += 1;
-        }
-    }
-    Ok(())
+    let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
+    let rows: Vec<_> =
+        all.enumerate().map(|(position, (part, author))| author_params(entry_id, position, part, author)).collect();
+    insert_rows(tx, INSERT_AUTHORS, rows).await
+}
+
+fn author_params(entry_id: i64, position: usize, part: &str, author: &Author) -> Vec<Param> {
+    let person = author.person.as_ref();
+    let person_id = person.and_then(|person| person.id.as_ref());
+    let institution = author.institution.as_ref();
+    let institution_id = institution.and_then(|institution| institution.id.as_ref());
+    let specialty = author.specialty.as_ref();
+    vec![
+        entry_id.into(),
+        position.into(),
+        part.into(),
+        person.map(|person| kind_word(person.kind)).into(),
+        person_id.map(|id| id.system.clone()).into(),
+        person_id.map(|id| id.value.clone()).into(),
+        person.and_then(|person| person.family.clone()).into(),
+        person.and_then(|person| person.given.clone()).into(),
+        institution_id.map(|id| id.system.clone()).into(),
+        institution_id.map(|id| id.value.clone()).into(),
+        institution.map(|institution| institution.name.clone().unwrap_or_default()).into(),
+        specialty.map(|code| code.system.clone()).into(),
+        specialty.map(|code| code.code.clone()).into(),
+        specialty.and_then(|code| code.display.clone()).into(),
+    ]
 }
 
 async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
-    let key = |kind: &str, position: usize| [entry_id.into(), kind.into(), position.into(), Param::Integer(0)];
-    for (position, code) in metadata.event_codes.iter().enumerate() {
-        insert_item(tx, key("event", position), &code.system, &code.code, code.display.as_deref()).await?;
+    let mut items: Vec<(&str, usize, &str, &str, Option<&str>)> = Vec::new();
+    // Positions as `insert_authors` gives them: authors first, then who vouches for the document.
+    for (owner, author) in metadata.authors.iter().chain(&metadata.legal_authenticator).enumerate() {
+        items.extend(author.roles.iter().map(|role| ("role", owner, "", role.as_str(), None)));
     }
-    for (position, reference) in metadata.reference_ids.iter().enumerate() {
-        let Identifier { system, value } = &reference.identifier;
-        insert_item(tx, key("reference", position), &reference.kind, value, Some(system)).await?;
+    for code in &metadata.event_codes {
+        items.push(("event", 0, &code.system, &code.code, code.display.as_deref()));
     }
-    let mut slots = 0;
+    for ReferenceId { identifier, kind } in &metadata.reference_ids {
+        items.push(("reference", 0, kind, &identifier.value, Some(&identifier.system)));
+    }
     for (name, values) in &metadata.other_slots {
-        for value in values {
-            insert_item(tx, key("slot", slots), name, value, None).await?;
-            slots += 1;
-        }
+        items.extend(values.iter().map(|value| ("slot", 0, name.as_str(), value.as_str(), None)));
     }
-    Ok(())
+    let rows: Vec<_> = items
+        .into_iter()
+        .enumerate()
+        .map(|(position, (kind, owner, name, value, extra))| {
+            vec![entry_id.into(), kind.into(), position.into(), owner.into(), name.into(), value.into(), extra.into()]
+        })
+        .collect();
+    insert_rows(tx, INSERT_ITEMS, rows).await
 }
 
-async fn insert_item(
-    tx: &mut Tx<'_>,
-    key: [Param; 4],
-    name: &str,
-    value: &str,
-    extra: Option<&str>,
-) -> Result<(), Error> {
-    let mut params = Vec::from(key);
-    params.extend([name.into(), value.into(), extra.into()]);
-    tx.execute(INSERT_ITEM, params).await.map(drop)
+/// Few statements, each within the number of parameters that a database takes.
+async fn insert_rows(tx: &mut Tx<'_>, start: &'static str, rows: Vec<Vec<Param>>) -> Result<(), Error> {
+    const ROWS_AT_ONCE: usize = 500;
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        let mut insert = Composer::new(start);
+        insert.push_rows(rows.by_ref().take(ROWS_AT_ONCE));
+        insert.fetch_all(tx).await?;
+    }
+    Ok(())
 }
 
 /// Column positions follow [`COLUMNS`].
@@ -510,8 +512,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
   $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47,
   $48, $49, $50) RETURNING entry_id";
 
-const INSERT_LABEL: &str = "-- store::document_entry::insert_label
-INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2)";
+const INSERT_LABELS: &str = "-- store::document_entry::insert_labels
+INSERT INTO document_entry_label (entry_id, label) VALUES ";
 
 const INSERT_LABEL_ONCE: &str = "-- store::document_entry::insert_label_once
 INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -522,13 +524,13 @@ DELETE FROM document_entry_label WHERE entry_id = $1 AND label = $2";
 const NEXT_VERSION: &str = "-- store::document_entry::next_version
 UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $3 WHERE entry_id = $1";
 
-const INSERT_AUTHOR: &str = "-- store::document_entry::insert_author
+const INSERT_AUTHORS: &str = "-- store::document_entry::insert_authors
 INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
   institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+VALUES ";
 
-const INSERT_ITEM: &str = "-- store::document_entry::insert_item
-INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, extra) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const INSERT_ITEMS: &str = "-- store::document_entry::insert_items
+INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, extra) VALUES ";
 
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";

@@ -9,6 +9,21 @@ use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
 use crate::domain::ins::Ins;
 
+/// Everything of the record in `d`, in one statement: the decision of every request starts with it.
+macro_rules! whole_dossier {
+    () => {
+        "
+SELECT 0 AS part, d.dossier_id, d.state, '', '', '', '', d.closed_us AS at_us, NULL, 0 AS position FROM d
+UNION ALL
+SELECT 1, i.dossier_id, i.authority, i.matricule, '', '', '', NULL, NULL, i.position
+FROM d JOIN dossier_ins i ON i.dossier_id = d.dossier_id
+UNION ALL
+SELECT 2, c.consent_id, c.kind, c.grantee_kind, c.grantee, c.declared_by_kind, c.declared_by, c.since_us, c.until_us, 0
+FROM d JOIN consent c ON c.dossier_id = d.dossier_id
+ORDER BY part, position, at_us, dossier_id"
+    };
+}
+
 /// Opens a record for `ins`. Errors: `Duplicate` when that INS already names one.
 pub async fn insert(
     tx: &mut Tx<'_>,
@@ -25,16 +40,13 @@ pub async fn insert(
 /// The record that `ins` names, with the whole of the patient's list: what a decision needs.
 pub async fn find_by_ins(tx: &mut Tx<'_>, ins: &Ins) -> Result<Option<Dossier>, Error> {
     let params = vec![ins.authority().oid().into(), ins.matricule().into()];
-    match tx.fetch_optional(FIND_BY_INS, params).await? {
-        Some(row) => load_row(tx, &row).await.map(Some),
-        None => Ok(None),
-    }
+    let rows = tx.fetch_all(FIND_BY_INS, params).await?;
+    if rows.is_empty() { Ok(None) } else { read(&rows).map(Some) }
 }
 
 /// The record of an entry or of a line of a list.
 pub async fn load(tx: &mut Tx<'_>, id: DossierId) -> Result<Dossier, Error> {
-    let row = tx.fetch_optional(LOAD, vec![id.to_string().into()]).await?;
-    load_row(tx, &row.ok_or_else(|| Error::inconsistent("dossier", "absent"))?).await
+    read(&tx.fetch_all(LOAD, vec![id.to_string().into()]).await?)
 }
 
 /// Moves the record to `state`; the caller has checked that the move is legal.
@@ -46,15 +58,24 @@ pub async fn update_state(tx: &mut Tx<'_>, id: DossierId, state: DossierState) -
     tx.execute(UPDATE_STATE, vec![id.to_string().into(), state.word().into(), closed.into()]).await.map(drop)
 }
 
-async fn load_row(tx: &mut Tx<'_>, row: &Row) -> Result<Dossier, Error> {
-    let id: DossierId = row.text(0)?.parse().map_err(|error| Error::inconsistent("dossier", error))?;
-    let state = read_state(&row.text(1)?, row.integer_or_null(2)?)?;
-    let mut ins = Vec::new();
-    for row in tx.fetch_all(LIST_INS, vec![id.to_string().into()]).await? {
-        let alias = Ins::parse(&row.text(1)?, &row.text(0)?);
-        ins.push(alias.map_err(|error| Error::inconsistent("dossier_ins", error))?);
+/// Reads a record from its rows: itself, each INS, each line of its list, told apart by the first column.
+fn read(rows: &[Row]) -> Result<Dossier, Error> {
+    let first = rows.first().ok_or_else(|| Error::inconsistent("dossier", "absent"))?;
+    let mut dossier = Dossier {
+        id: first.text(1)?.parse().map_err(|error| Error::inconsistent("dossier", error))?,
+        state: read_state(&first.text(2)?, first.integer_or_null(7)?)?,
+        ins: Vec::new(),
+        consents: Vec::new(),
+    };
+    for row in &rows[1..] {
+        if row.integer(0)? == INS_ROW {
+            let alias = Ins::parse(&row.text(3)?, &row.text(2)?);
+            dossier.ins.push(alias.map_err(|error| Error::inconsistent("dossier_ins", error))?);
+        } else {
+            dossier.consents.push(consent::read(row)?);
+        }
     }
-    Ok(Dossier { id, state, ins, consents: consent::list(tx, id).await? })
+    Ok(dossier)
 }
 
 fn read_state(word: &str, closed_us: Option<i64>) -> Result<DossierState, Error> {
@@ -77,15 +98,21 @@ INSERT INTO dossier (dossier_id, opened_us, state) VALUES ($1, $2, $3)";
 const INSERT_INS: &str = "-- store::dossier::insert_ins
 INSERT INTO dossier_ins (authority, matricule, dossier_id, position) VALUES ($1, $2, $3, $4)";
 
-const FIND_BY_INS: &str = "-- store::dossier::find_by_ins
-SELECT d.dossier_id, d.state, d.closed_us FROM dossier_ins i JOIN dossier d ON d.dossier_id = i.dossier_id
-WHERE i.authority = $1 AND i.matricule = $2";
+/// First column of a row of `dossier_ins`; 0 is the record itself, 2 a line of its list.
+const INS_ROW: i64 = 1;
 
-const LOAD: &str = "-- store::dossier::load
-SELECT dossier_id, state, closed_us FROM dossier WHERE dossier_id = $1";
+const FIND_BY_INS: &str = concat!(
+    "-- store::dossier::find_by_ins
+WITH d AS (SELECT d.* FROM dossier_ins i JOIN dossier d ON d.dossier_id = i.dossier_id
+           WHERE i.authority = $1 AND i.matricule = $2)",
+    whole_dossier!()
+);
 
-const LIST_INS: &str = "-- store::dossier::list_ins
-SELECT authority, matricule FROM dossier_ins WHERE dossier_id = $1 ORDER BY position";
+const LOAD: &str = concat!(
+    "-- store::dossier::load
+WITH d AS (SELECT * FROM dossier WHERE dossier_id = $1)",
+    whole_dossier!()
+);
 
 const UPDATE_STATE: &str = "-- store::dossier::update_state
 UPDATE dossier SET state = $2, closed_us = $3 WHERE dossier_id = $1";

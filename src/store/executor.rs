@@ -7,10 +7,46 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments as _, Row as _};
 
 use super::error::Error;
+use super::journal::JournalRow;
 
-/// One named transaction, or one savepoint of a shared one.
+/// One transaction: a snapshot for reads, or the batch that several writes share.
+///
+/// A write of a batch opens its savepoint with its first statement, so that one which only adds a journal line
+/// costs no statement at all; the lines of a batch are written together at its end.
 pub struct Tx<'c> {
     connection: &'c mut SqliteConnection,
+    savepoint: Savepoint,
+    journal: PendingLines,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Savepoint {
+    /// A read: nothing to undo.
+    Unneeded,
+    /// To be opened by the next statement.
+    Due,
+    Open,
+}
+
+/// Journal lines of a batch that its commit will hold.
+#[derive(Debug, Default)]
+pub(super) struct PendingLines {
+    /// The last line known, written or pending; `None` until it is asked for.
+    pub(super) last: Option<Last>,
+    pub(super) rows: Vec<JournalRow>,
+}
+
+/// Position and seal of the last line; position 0 before the first.
+#[derive(Debug, Clone)]
+pub struct Last {
+    pub position: i64,
+    pub seal: Vec<u8>,
+}
+
+/// Where a job began: what a failure goes back to.
+pub(super) struct Mark {
+    last: Option<Last>,
+    rows: usize,
 }
 
 /// A value that a statement binds.
@@ -26,12 +62,62 @@ pub enum Param {
 pub struct Row(SqliteRow);
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(connection: &'c mut SqliteConnection) -> Self {
-        Self { connection }
+    pub(super) fn snapshot(connection: &'c mut SqliteConnection) -> Self {
+        Self { connection, savepoint: Savepoint::Unneeded, journal: PendingLines::default() }
+    }
+
+    pub(super) fn batch(connection: &'c mut SqliteConnection) -> Self {
+        Self { connection, savepoint: Savepoint::Due, journal: PendingLines::default() }
+    }
+
+    pub(super) fn journal(&mut self) -> &mut PendingLines {
+        &mut self.journal
+    }
+
+    /// Begins a job of a batch.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { last: self.journal.last.clone(), rows: self.journal.rows.len() }
+    }
+
+    /// Keeps what the job since the last mark did.
+    pub(super) async fn keep(&mut self) -> Result<(), Error> {
+        self.end_savepoint(&["RELEASE job"]).await
+    }
+
+    /// Undoes what the job since `mark` did.
+    pub(super) async fn undo(&mut self, mark: Mark) -> Result<(), Error> {
+        self.journal.last = mark.last;
+        self.journal.rows.truncate(mark.rows);
+        self.end_savepoint(&["ROLLBACK TO job", "RELEASE job"]).await
+    }
+
+    async fn end_savepoint(&mut self, statements: &[&'static str]) -> Result<(), Error> {
+        if self.savepoint == Savepoint::Open {
+            for statement in statements {
+                self.plain(statement).await?;
+            }
+            self.savepoint = Savepoint::Due;
+        }
+        Ok(())
+    }
+
+    async fn open_savepoint(&mut self) -> Result<(), Error> {
+        if self.savepoint == Savepoint::Due {
+            self.plain("SAVEPOINT job").await?;
+            self.savepoint = Savepoint::Open;
+        }
+        Ok(())
+    }
+
+    /// A statement without parameters or rows: BEGIN, COMMIT and their like.
+    pub(super) async fn plain(&mut self, statement: &'static str) -> Result<(), Error> {
+        let done = sqlx::query(statement).execute(&mut *self.connection).await;
+        done.map(drop).map_err(|error| Error::driver(statement, error))
     }
 
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn execute(&mut self, statement: &'static str, params: Vec<Param>) -> Result<u64, Error> {
+        self.open_savepoint().await?;
         sqlx::query_with(statement, bind(params)?)
             .execute(&mut *self.connection)
             .await
@@ -40,6 +126,7 @@ impl<'c> Tx<'c> {
     }
 
     pub(super) async fn fetch_all(&mut self, statement: &'static str, params: Vec<Param>) -> Result<Vec<Row>, Error> {
+        self.open_savepoint().await?;
         let rows = sqlx::query_with(statement, bind(params)?).fetch_all(&mut *self.connection).await;
         rows.map(|rows| rows.into_iter().map(Row).collect()).map_err(|error| Error::driver(name_of(statement), error))
     }
@@ -49,15 +136,17 @@ impl<'c> Tx<'c> {
         statement: &'static str,
         params: Vec<Param>,
     ) -> Result<Option<Row>, Error> {
+        self.open_savepoint().await?;
         let row = sqlx::query_with(statement, bind(params)?).fetch_optional(&mut *self.connection).await;
         row.map(|row| row.map(Row)).map_err(|error| Error::driver(name_of(statement), error))
     }
 
-    /// For statements that criteria compose: the text holds placeholders only, never a value.
+    /// For statements composed of fixed pieces: the text holds placeholders only, never a value.
     pub(super) async fn fetch_composed(&mut self, statement: String, params: Vec<Param>) -> Result<Vec<Row>, Error> {
-        let rows =
-            sqlx::query_with(sqlx::AssertSqlSafe(statement), bind(params)?).fetch_all(&mut *self.connection).await;
-        rows.map(|rows| rows.into_iter().map(Row).collect()).map_err(|error| Error::driver("store::search", error))
+        self.open_savepoint().await?;
+        let rows = sqlx::query_with(sqlx::AssertSqlSafe(statement), bind(params)?).fetch_all(&mut *self.connection);
+        let rows = rows.await.map_err(|error| Error::driver("composed statement", error))?;
+        Ok(rows.into_iter().map(Row).collect())
     }
 }
 

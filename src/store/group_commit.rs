@@ -1,7 +1,7 @@
 //! Many writes, one sync.
 //!
 //! One writer owns the only writing connection. It takes what waits in its queue, runs each write in a
-//! savepoint of one transaction, commits once, and only then tells them all. While a batch syncs, the next
+//! savepoint of one transaction, writes the journal lines of all, commits once, and only then tells them. While a batch syncs, the next
 //! one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes its own
 //! savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
@@ -14,14 +14,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error::Error;
 use super::executor::Tx;
+use super::journal;
 
 /// One write, erased: runs in a savepoint, keeps its result until the commit is known.
 type Job = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<(), Error>> + Send>;
 
 struct Queued {
     job: Job,
-    done: oneshot::Sender<Result<(), Error>>,
+    done: Done,
 }
+
+type Done = oneshot::Sender<Result<(), Error>>;
 
 /// Handle on the queue of the writer.
 #[derive(Clone)]
@@ -74,59 +77,49 @@ async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Queued>)
     }
 }
 
-/// Runs one batch. Whoever's savepoint held hears of the commit; whoever failed hears why.
+/// Runs one batch. Whoever's job held hears of the commit; whoever's failed hears why.
 async fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Queued>) {
-    if let Err(error) = statement(connection, "BEGIN IMMEDIATE").await {
-        counter!("carnet_store_commit_failures_total").increment(1);
-        fail_all(batch.drain(..).map(|queued| queued.done), &error);
-        return;
-    }
+    let mut tx = Tx::batch(connection);
     let mut held = Vec::with_capacity(batch.len());
     let mut waiting = batch.drain(..);
-    for Queued { job, done } in waiting.by_ref() {
-        match in_savepoint(connection, job).await {
-            Ok(Ok(())) => held.push(done),
-            Ok(Err(refused)) => drop(done.send(Err(refused))),
-            Err(broken) => {
-                // The transaction itself is gone (a full disk does that): nothing of this batch holds.
-                let _ = statement(connection, "ROLLBACK").await;
-                counter!("carnet_store_commit_failures_total").increment(1);
-                let senders = held.into_iter().chain([done]).chain(waiting.map(|queued| queued.done));
-                fail_all(senders, &broken);
-                return;
+    let outcome = run_all(&mut tx, &mut waiting, &mut held).await;
+    match outcome {
+        Ok(()) => held.into_iter().for_each(|done| drop(done.send(Ok(())))),
+        Err(error) => {
+            // Where the transaction itself is gone (a full disk does that), there is nothing left to roll back.
+            let _ = tx.plain("ROLLBACK").await;
+            counter!("carnet_store_commit_failures_total").increment(1);
+            for done in held.into_iter().chain(waiting.map(|queued| queued.done)) {
+                drop(done.send(Err(error.for_each_of_a_batch())));
             }
         }
     }
-    drop(waiting);
-    match statement(connection, "COMMIT").await {
-        Ok(()) => held.into_iter().for_each(|done| drop(done.send(Ok(())))),
-        Err(error) => {
-            let _ = statement(connection, "ROLLBACK").await;
-            counter!("carnet_store_commit_failures_total").increment(1);
-            fail_all(held.into_iter(), &error);
+}
+
+/// Errors: the transaction as a whole is lost.
+async fn run_all(
+    tx: &mut Tx<'_>,
+    waiting: &mut impl Iterator<Item = Queued>,
+    held: &mut Vec<Done>,
+) -> Result<(), Error> {
+    tx.plain("BEGIN IMMEDIATE").await?;
+    for Queued { job, done } in waiting {
+        let mark = tx.mark();
+        match job(tx).await {
+            Ok(()) => {
+                held.push(done);
+                tx.keep().await?;
+            }
+            Err(refused) => match tx.undo(mark).await {
+                Ok(()) => drop(done.send(Err(refused))),
+                Err(_) => {
+                    // The job's own error says why the transaction is gone.
+                    held.push(done);
+                    return Err(refused);
+                }
+            },
         }
     }
-}
-
-/// Outer error: the transaction is lost. Inner error: this job alone failed and is undone.
-async fn in_savepoint(connection: &mut SqliteConnection, job: Job) -> Result<Result<(), Error>, Error> {
-    statement(connection, "SAVEPOINT job").await?;
-    let outcome = job(&mut Tx::new(connection)).await;
-    if let Err(refused) = outcome {
-        return match statement(connection, "ROLLBACK TO job").await {
-            Ok(()) => statement(connection, "RELEASE job").await.map(|()| Err(refused)),
-            // The whole transaction is gone: the job's own error says why.
-            Err(_) => Err(refused),
-        };
-    }
-    statement(connection, "RELEASE job").await?;
-    Ok(outcome)
-}
-
-fn fail_all(senders: impl Iterator<Item = oneshot::Sender<Result<(), Error>>>, error: &Error) {
-    senders.for_each(|done| drop(done.send(Err(error.for_each_of_a_batch()))));
-}
-
-async fn statement(connection: &mut SqliteConnection, text: &'static str) -> Result<(), Error> {
-    sqlx::query(text).execute(connection).await.map(drop).map_err(|error| Error::driver(text, error))
+    journal::write_pending(tx).await?;
+    tx.plain("COMMIT").await
 }

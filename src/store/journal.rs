@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::composer::Composer;
 use super::dossier::instant;
 use super::error::Error;
-use super::executor::{Row, Tx};
+use super::executor::{Last, Param, Row, Tx};
 
 /// One line as it is kept; what it says is `journal::event`'s business.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +18,43 @@ pub struct JournalRow {
     pub seal: Vec<u8>,
 }
 
-/// The last line, whose seal the next one continues.
-pub async fn find_last(tx: &mut Tx<'_>) -> Result<Option<JournalRow>, Error> {
-    tx.fetch_optional(FIND_LAST, Vec::new()).await?.as_ref().map(read).transpose()
+/// The last line, written or pending in this batch: its seal is what the next line continues.
+pub async fn last(tx: &mut Tx<'_>) -> Result<Last, Error> {
+    if let Some(last) = &tx.journal().last {
+        return Ok(last.clone());
+    }
+    let last = match tx.fetch_optional(FIND_LAST, Vec::new()).await? {
+        Some(row) => Last { position: row.integer(0)?, seal: row.bytes(1)? },
+        None => Last { position: 0, seal: FIRST_SEAL.to_vec() },
+    };
+    tx.journal().last = Some(last.clone());
+    Ok(last)
 }
 
-pub async fn append(tx: &mut Tx<'_>, row: JournalRow) -> Result<(), Error> {
-    let params = vec![row.position.into(), row.at.into(), row.dossier_id.into(), row.line.into(), row.seal.into()];
-    tx.execute(APPEND, params).await.map(drop)
+/// Adds a line to those that this batch will write.
+pub fn append(tx: &mut Tx<'_>, row: JournalRow) {
+    let journal = tx.journal();
+    journal.last = Some(Last { position: row.position, seal: row.seal.clone() });
+    journal.rows.push(row);
 }
+
+/// Writes the pending lines of a batch, before its commit.
+pub(super) async fn write_pending(tx: &mut Tx<'_>) -> Result<(), Error> {
+    let rows = std::mem::take(&mut tx.journal().rows);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut insert = Composer::new(APPEND);
+    let params = |row: JournalRow| -> Vec<Param> {
+        vec![row.position.into(), row.at.into(), row.dossier_id.into(), row.line.into(), row.seal.into()]
+    };
+    insert.push_rows(rows.into_iter().map(params));
+    insert.fetch_all(tx).await?;
+    tx.keep().await
+}
+
+/// What the first line continues.
+pub const FIRST_SEAL: [u8; 32] = [0; 32];
 
 /// Up to `count` lines after `position`, oldest first.
 pub async fn list_after(tx: &mut Tx<'_>, position: i64, count: u32) -> Result<Vec<JournalRow>, Error> {
@@ -54,10 +83,10 @@ fn read(row: &Row) -> Result<JournalRow, Error> {
 }
 
 const FIND_LAST: &str = "-- store::journal::find_last
-SELECT position, at_us, dossier_id, line, seal FROM journal ORDER BY position DESC LIMIT 1";
+SELECT position, seal FROM journal ORDER BY position DESC LIMIT 1";
 
 const APPEND: &str = "-- store::journal::append
-INSERT INTO journal (position, at_us, dossier_id, line, seal) VALUES ($1, $2, $3, $4, $5)";
+INSERT INTO journal (position, at_us, dossier_id, line, seal) VALUES ";
 
 const LIST_AFTER: &str = "-- store::journal::list_after
 SELECT position, at_us, dossier_id, line, seal FROM journal WHERE position > $1 ORDER BY position LIMIT $2";

@@ -17,6 +17,8 @@ pub struct Known {
     pub digest: Vec<u8>,
     pub depositor: (String, String),
     pub registered: Timestamp,
+    /// In URN form.
+    pub unique_id: String,
 }
 
 /// Writes a set. `digest` is that of the whole request, by which a resend is known.
@@ -46,14 +48,11 @@ pub async fn insert(
     tx.execute(INSERT, params).await.map(drop)
 }
 
-/// The set that bears `unique_id`, whoever's record it is in: a unique id is unique for ever.
-pub async fn find(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<Option<Known>, Error> {
-    tx.fetch_optional(FIND, vec![unique_id.to_urn().into()]).await?.as_ref().map(read).transpose()
-}
-
-/// The set that brought the document `unique_id`.
-pub async fn find_of_document(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<Option<Known>, Error> {
-    tx.fetch_optional(FIND_OF_DOCUMENT, vec![unique_id.to_urn().into()]).await?.as_ref().map(read).transpose()
+/// A submission that is already known by the unique id of its set, or else by that of one of its documents,
+/// in whoever's record: a unique id is unique for ever.
+pub async fn find_known(tx: &mut Tx<'_>, set: &UniqueId, document: &UniqueId) -> Result<Option<Known>, Error> {
+    let params = vec![set.to_urn().into(), document.to_urn().into()];
+    tx.fetch_optional(FIND_KNOWN, params).await?.as_ref().map(read).transpose()
 }
 
 fn read(row: &Row) -> Result<Known, Error> {
@@ -63,6 +62,7 @@ fn read(row: &Row) -> Result<Known, Error> {
         digest: row.bytes(2)?,
         depositor: (row.text(3)?, row.text(4)?),
         registered: instant("submission_set", row.integer(5)?)?,
+        unique_id: row.text(6)?,
     })
 }
 
@@ -71,10 +71,10 @@ INSERT INTO submission_set (submission_set_uuid, dossier_id, unique_id, source_i
   content_type_code, content_type_display, title, comments, depositor_kind, depositor, registered_us, digest)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
 
-const FIND: &str = "-- store::submission_set::find
-SELECT submission_set_uuid, dossier_id, digest, depositor_kind, depositor, registered_us
-FROM submission_set WHERE unique_id = $1";
-
-const FIND_OF_DOCUMENT: &str = "-- store::submission_set::find_of_document
-SELECT s.submission_set_uuid, s.dossier_id, s.digest, s.depositor_kind, s.depositor, s.registered_us
-FROM document_entry e JOIN submission_set s ON s.submission_set_uuid = e.submission_set_uuid WHERE e.unique_id = $1";
+const FIND_KNOWN: &str = "-- store::submission_set::find_known
+SELECT submission_set_uuid, dossier_id, digest, depositor_kind, depositor, registered_us, unique_id, 0 AS by_document
+FROM submission_set WHERE unique_id = $1
+UNION ALL
+SELECT s.submission_set_uuid, s.dossier_id, s.digest, s.depositor_kind, s.depositor, s.registered_us, s.unique_id, 1
+FROM document_entry e JOIN submission_set s ON s.submission_set_uuid = e.submission_set_uuid WHERE e.unique_id = $2
+ORDER BY by_document LIMIT 1";

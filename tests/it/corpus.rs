@@ -166,8 +166,8 @@ fn elements<'t>(text: &'t str, name: &str) -> impl Iterator<Item = &'t str> {
 }
 
 fn attribute(tag: &str, name: &str) -> String {
-    let opening = format!(" {name}=\"");
-    tag.split_once(&opening).map_or_else(String::new, |(_, rest)| rest.split('"').next().unwrap_or_default().to_owned())
+    let named = tag.split_whitespace().find_map(|part| part.strip_prefix(name)?.strip_prefix("=\""));
+    named.map_or_else(String::new, |rest| rest.split('"').next().unwrap_or_default().to_owned())
 }
 
 fn unescaped(text: &str) -> String {

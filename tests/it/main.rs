@@ -1,5 +1,6 @@
 //! One test program: the real gateway on a real TLS port, one behaviour a test.
 
+#![expect(unreachable_pub, reason = "a test program has no outside")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
