@@ -7,7 +7,7 @@ mod legacy;
 mod stage;
 mod tour;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -31,21 +31,15 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let temporary;
-    let folder = match &arguments.dir {
-        Some(folder) => {
-            std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
-            if let Some(taken) = MADE_HERE.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
-                bail!("{} is here already: choose another folder, or remove this one", taken.display());
-            }
-            folder.clone()
-        }
-        None => {
-            temporary = tempfile::tempdir().context("make a temporary folder")?;
-            temporary.path().to_owned()
-        }
+    let folder = if let Some(folder) = &arguments.dir {
+        claim(folder)?;
+        folder
+    } else {
+        temporary = tempfile::tempdir().context("make a temporary folder")?;
+        temporary.path()
     };
     runtime()?.block_on(async {
-        let mut stage = Stage::set(&folder).await?;
+        let mut stage = Stage::set(folder).await?;
         let went_well = tour::walk(&mut stage).await?;
         stage.print_what_to_try();
         if !arguments.once {
@@ -55,6 +49,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         stage.strike().await?;
         Ok(if went_well { Ending::Done } else { Ending::Refused })
     })
+}
+
+fn claim(folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    match MADE_HERE.iter().map(|name| folder.join(name)).find(|path| path.exists()) {
+        Some(taken) => bail!("{} is here already: choose another folder, or remove this one", taken.display()),
+        None => Ok(()),
+    }
 }
 
 /// What the demo writes, and never over somebody else's.
