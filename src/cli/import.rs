@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use super::{Database, Ending, Reason, Settings, print_json, runtime};
 use crate::clock::Clock;
-use crate::domain::ids::LogicalId;
 use crate::domain::sha::hex;
 use crate::identity::caller::Caller;
 use crate::operation::draft::DepositRequest;
@@ -295,7 +294,7 @@ async fn import_lot(
             let before = outcome.registered < started;
             line.outcome = if before { LotOutcome::AlreadyThere } else { LotOutcome::Stored };
             for (document, entry) in line.documents.iter_mut().zip(&outcome.entries) {
-                document.logical_id = Some(LogicalId::to_string(&entry.logical_id));
+                document.logical_id = Some(entry.entry.logical_id.to_string());
             }
             line
         }
@@ -343,6 +342,7 @@ mod tests {
     use crate::domain::status::AvailabilityStatus;
     use crate::domain::value_set::Terminology;
     use crate::ebrim::sample::{metadata, submission_set};
+    use crate::fhir::resource::sample;
     use crate::operation::outcome::DepositedEntry;
     use crate::refusal::{Fault, Rule};
     use crate::spool::{SpoolSettings, Spooled};
@@ -364,12 +364,7 @@ mod tests {
                 return Err(Refusal::new(Rule::CdaSyntax, "ClinicalDocument", "nothing", "a CDA").into());
             };
             let key = set.unique_id.as_ref().unwrap().to_string();
-            let entry = || DepositedEntry {
-                logical_id: LogicalId::new(),
-                entry_uuid: EntryUuid::new(),
-                version: 1,
-                replaced: Vec::new(),
-            };
+            let entry = || DepositedEntry { entry: sample::entry(), replaced: Vec::new() };
             let new = || DepositOutcome {
                 submission_set: SubmissionSetUuid::new(),
                 entries: request.documents.iter().map(|_| entry()).collect(),

@@ -15,8 +15,8 @@ use super::resource::document_reference;
 use super::routes::{Face, answer_id};
 use crate::clock::new_uuid;
 use crate::identity::caller::Caller;
-use crate::operation::outcome::{DepositOutcome, DepositedEntry};
-use crate::refusal::{Failure, Fault};
+use crate::operation::outcome::DepositOutcome;
+use crate::refusal::Fault;
 
 /// `POST /`: everything or nothing; the answer has one entry for each of the request, in the same order.
 pub async fn transaction(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> Handled {
@@ -42,18 +42,13 @@ pub async fn create(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> 
     };
     let request = request?;
     let outcome = face.gateway.deposit(caller, request).await?.disclose();
-    let entry = outcome.entries.first().ok_or_else(|| missing_entry(0))?;
+    let entry = &outcome.entries.first().ok_or_else(|| missing_entry(0))?.entry;
     let answer = match preferred_return(&parts.headers) {
         Some(Return::Minimal) => Answer::empty(StatusCode::CREATED),
         Some(Return::OperationOutcome) => {
             Answer::resource(&outcome::of_success("the document is stored", answer_id(parts)))?
         }
-        Some(Return::Representation) | None => match face.gateway.read(caller, entry.logical_id).await {
-            Ok(stored) => Answer::resource(&document_reference::write(face.writing(), &stored.disclose()))?,
-            // Who may deposit may not always read; the deposit stands all the same.
-            Err(Failure::Journaled(_)) => Answer::empty(StatusCode::CREATED),
-            Err(fault) => return Err(fault.into()),
-        },
+        Some(Return::Representation) | None => Answer::resource(&document_reference::write(face.writing(), entry))?,
     };
     let location = format!("{}/DocumentReference/{}", face.writing().base, entry.logical_id);
     let answer = answer.with_status(StatusCode::CREATED).with(ETAG, &etag(entry.version));
@@ -74,12 +69,12 @@ fn transaction_response(outcome: &DepositOutcome, entries: &[ProvidedEntry]) -> 
         Ok(Entry::answering(match *entry {
             ProvidedEntry::SubmissionSet => created(format!("List/{}", outcome.submission_set), 1),
             ProvidedEntry::Document(index) => {
-                let DepositedEntry { logical_id, version, .. } = deposited(index)?;
-                created(format!("DocumentReference/{logical_id}"), *version)
+                let entry = &deposited(index)?.entry;
+                created(format!("DocumentReference/{}", entry.logical_id), entry.version)
             }
             ProvidedEntry::Content(index) => {
-                let DepositedEntry { logical_id, version, .. } = deposited(index)?;
-                created(format!("Binary/{logical_id}"), *version)
+                let entry = &deposited(index)?.entry;
+                created(format!("Binary/{}", entry.logical_id), entry.version)
             }
             ProvidedEntry::Supersession(index) => {
                 let target = deposited(index)?.replaced.first();
@@ -111,16 +106,13 @@ fn missing_entry(index: usize) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::{EntryUuid, LogicalId, SubmissionSetUuid};
+    use crate::domain::ids::{LogicalId, SubmissionSetUuid};
+    use crate::fhir::resource::sample;
+    use crate::operation::outcome::DepositedEntry;
     use jiff::Timestamp;
 
     fn outcome() -> DepositOutcome {
-        let entry = |replaced| DepositedEntry {
-            logical_id: LogicalId::new(),
-            entry_uuid: EntryUuid::new(),
-            version: 1,
-            replaced,
-        };
+        let entry = |replaced| DepositedEntry { entry: sample::entry(), replaced };
         DepositOutcome {
             submission_set: SubmissionSetUuid::new(),
             entries: vec![entry(Vec::new()), entry(vec![LogicalId::new()])],
@@ -143,9 +135,9 @@ mod tests {
         let bundle: serde_json::Value = serde_json::from_str(&text).unwrap();
         let locations: Vec<_> = (0..5).map(|i| bundle["entry"][i]["response"]["location"].as_str()).collect();
         let expected = [
-            Some(format!("Binary/{}", outcome.entries[1].logical_id)),
+            Some(format!("Binary/{}", outcome.entries[1].entry.logical_id)),
             Some(format!("List/{}", outcome.submission_set)),
-            Some(format!("DocumentReference/{}", outcome.entries[0].logical_id)),
+            Some(format!("DocumentReference/{}", outcome.entries[0].entry.logical_id)),
             Some(format!("DocumentReference/{}", outcome.entries[1].replaced[0])),
             None,
         ];

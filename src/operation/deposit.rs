@@ -17,7 +17,7 @@ use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, find_one};
+use crate::store::search::{EntryName, find_one, list_of_submission_set};
 use crate::store::submission_set::Known;
 use crate::store::{self, Tx, content, document_entry, dossier, submission_set};
 
@@ -72,7 +72,7 @@ async fn store_submission(
     };
     let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
     if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
-        return sent_before(tx, attempt, known).await;
+        return sent_before(tx, attempt, &permit, known).await;
     }
     let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
     refusals.extend(find_taken(tx, &submission, known.as_ref()).await?);
@@ -90,16 +90,18 @@ fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposi
         && (kind, number) == (holder.kind(), holder.number())
 }
 
-async fn sent_before(tx: &mut Tx<'_>, attempt: &Attempt, known: &Known) -> Result<Stored, store::Error> {
-    let replacements = document_entry::list_replacements(tx, known.uuid).await?;
-    let replaced_by = |id| replacements.iter().filter(|(by, _)| *by == id).map(|(_, replaced)| *replaced).collect();
-    let entries = document_entry::list_of_submission_set(tx, known.uuid).await?.into_iter();
-    let entries = entries.map(|(logical_id, entry_uuid, version)| DepositedEntry {
-        logical_id,
-        entry_uuid,
-        version,
-        replaced: replaced_by(logical_id),
-    });
+async fn sent_before(
+    tx: &mut Tx<'_>,
+    attempt: &Attempt,
+    permit: &Permit<Deposit>,
+    known: &Known,
+) -> Result<Stored, store::Error> {
+    let entries = list_of_submission_set(tx, permit, known.uuid).await?.into_iter();
+    let replaced = |entry: &DocumentEntry| {
+        let replaces = |association: &&Association| association.kind == RelationKind::Replaces;
+        entry.associations.iter().filter(replaces).map(|association| association.target).collect()
+    };
+    let entries = entries.map(|entry| DepositedEntry { replaced: replaced(&entry), entry });
     let outcome =
         DepositOutcome { submission_set: known.uuid, entries: entries.collect(), registered: known.registered };
     Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, Vec::new()), Ok(outcome)))
@@ -196,8 +198,7 @@ async fn insert(
         let entry = new_entry(document, &outcome, associations);
         document_entry::insert(tx, permit, &entry, stored).await?;
         mentions.push(EntryMention::of(&entry));
-        let DocumentEntry { logical_id, entry_uuid, version, .. } = entry;
-        outcome.entries.push(DepositedEntry { logical_id, entry_uuid, version, replaced });
+        outcome.entries.push(DepositedEntry { entry, replaced });
     }
     let result = Outcome::Done { rule: permit.rule().code().to_owned() };
     Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))

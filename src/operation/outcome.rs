@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::domain::consent::{Consent, ConsentKind};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::DossierState;
-use crate::domain::ids::{ConsentId, EntryUuid, LogicalId, SubmissionSetUuid};
+use crate::domain::ids::{ConsentId, LogicalId, SubmissionSetUuid};
 use crate::domain::ins::Ins;
 
 /// Proof that the journal line of this outcome is on stable storage. Only operations make one.
@@ -36,9 +36,7 @@ pub struct DepositOutcome {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DepositedEntry {
-    pub logical_id: LogicalId,
-    pub entry_uuid: EntryUuid,
-    pub version: u32,
+    pub entry: DocumentEntry,
     /// The entries that this one replaced, now Deprecated.
     pub replaced: Vec<LogicalId>,
 }

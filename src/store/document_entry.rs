@@ -17,7 +17,7 @@ use crate::domain::code::Code;
 use crate::domain::confidentiality::{Confidentiality, ConfidentialityLevel, VisibilityLabel};
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
@@ -42,21 +42,6 @@ pub async fn insert(
         tx.execute(INSERT_ASSOCIATION, vec![source.into(), association.kind.code().into(), target.into()]).await?;
     }
     Ok(())
-}
-
-/// The entries of one submission set, in the order of their deposit: id, entryUUID, version.
-pub async fn list_of_submission_set(
-    tx: &mut Tx<'_>,
-    set: SubmissionSetUuid,
-) -> Result<Vec<(LogicalId, EntryUuid, u32)>, Error> {
-    let rows = tx.fetch_all(LIST_OF_SUBMISSION_SET, vec![set.to_string().into()]).await?;
-    rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?, version(row, 2)?))).collect()
-}
-
-/// What the entries of one submission set replaced: new and old.
-pub async fn list_replacements(tx: &mut Tx<'_>, set: SubmissionSetUuid) -> Result<Vec<(LogicalId, LogicalId)>, Error> {
-    let rows = tx.fetch_all(LIST_REPLACEMENTS, vec![set.to_string().into()]).await?;
-    rows.iter().map(|row| Ok((parse(&row.text(0)?)?, parse(&row.text(1)?)?))).collect()
 }
 
 /// Whether some document, in whichever record, already bears `unique_id`.
@@ -534,14 +519,6 @@ INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, e
 
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";
-
-const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
-SELECT logical_id, entry_uuid, version FROM document_entry WHERE submission_set_uuid = $1 ORDER BY entry_id";
-
-const LIST_REPLACEMENTS: &str = "-- store::document_entry::list_replacements
-SELECT a.source_logical_id, a.target_logical_id
-FROM association a JOIN document_entry e ON e.logical_id = a.source_logical_id
-WHERE e.submission_set_uuid = $1 AND a.kind = 'replaces' ORDER BY e.entry_id, a.target_logical_id";
 
 const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
 SELECT entry_id FROM document_entry WHERE unique_id = $1";

@@ -8,11 +8,11 @@ use super::content::DocumentId;
 use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
-use crate::access::decide::{Act, Consult, Permit, SetList};
+use crate::access::decide::{Act, Consult, Deposit, Permit, SetList};
 use crate::access::visibility::{Masked, Scope, Visibility};
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 
 /// What a search found: how many in all, and the page asked for.
@@ -72,6 +72,23 @@ async fn select_one(
     one.push_visibility("e", visibility);
     let rows = one.fetch_all(tx).await?;
     Ok(read_entries(tx, &rows, visibility).await?.pop())
+}
+
+/// The entries of one submission set that the permit shows, in the order of their deposit.
+pub async fn list_of_submission_set(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    set: SubmissionSetUuid,
+) -> Result<Vec<DocumentEntry>, Error> {
+    let mut all = select();
+    all.push_param(permit.dossier().to_string().into());
+    all.push(" AND e.submission_set_uuid = ");
+    all.push_param(set.to_string().into());
+    all.push_visibility("e", permit.visibility());
+    all.push(" ORDER BY e.entry_id");
+    let rows = all.fetch_all(tx).await?;
+    let entries = read_entries(tx, &rows, permit.visibility()).await?;
+    Ok(entries.into_iter().map(|(entry, _)| entry).collect())
 }
 
 /// One entry of the record whatever hides it: for the patient's own acts, which no label stands against.

@@ -31,4 +31,4 @@ impl Format {
 }
 
 #[cfg(test)]
-pub(super) mod sample;
+pub(crate) mod sample;

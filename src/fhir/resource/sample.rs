@@ -15,13 +15,13 @@ use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::Fingerprint;
 use crate::domain::status::AvailabilityStatus;
 
-pub(in crate::fhir) const BYTES: &[u8] = b"<ClinicalDocument/>";
+pub(crate) const BYTES: &[u8] = b"<ClinicalDocument/>";
 
-pub(in crate::fhir) fn ins() -> Ins {
+pub(crate) fn ins() -> Ins {
     Ins::parse("207058575627097", "1.2.250.1.213.1.4.10").unwrap()
 }
 
-pub(in crate::fhir) fn author(kind: PersonKind) -> Author {
+pub(crate) fn author(kind: PersonKind) -> Author {
     Author {
         person: Some(AuthorPerson {
             id: Some(Identifier::new(PS_ID_NAT_OID, "801234567897")),
@@ -38,7 +38,7 @@ pub(in crate::fhir) fn author(kind: PersonKind) -> Author {
     }
 }
 
-pub(in crate::fhir) fn entry() -> DocumentEntry {
+pub(crate) fn entry() -> DocumentEntry {
     DocumentEntry {
         entry_uuid: EntryUuid::new(),
         logical_id: LogicalId::new(),
