@@ -125,8 +125,8 @@ pub type StructureClasses = BTreeMap<String, StructureClass>;
 /// Why a configuration cannot be used: one sentence that says where and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("{path}: {cause}")]
-    Unreadable { path: PathBuf, cause: std::io::Error },
+    #[error(transparent)]
+    Unreadable(#[from] std::io::Error),
     #[error("{0}")]
     Syntax(String),
     #[error("unknown key `{key}`{}", nearest.as_ref().map(|near| format!("; the nearest known key is `{near}`")).unwrap_or_default())]
@@ -221,7 +221,7 @@ impl Config {
         overlay(&mut table, environment)?;
         check_keys(&table)?;
         let mut config: Self =
-            table.try_into().map_err(|error: toml::de::Error| ConfigError::Syntax(error.to_string()))?;
+            table.try_into().map_err(|error: toml::de::Error| ConfigError::Syntax(one_line(&error)))?;
         let base = path.and_then(Path::parent).map_or_else(PathBuf::new, Path::to_path_buf);
         config.resolve_paths(&base);
         config.check()?;
@@ -307,9 +307,13 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 fn read_table(path: &Path) -> Result<toml::Table, ConfigError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|cause| ConfigError::Unreadable { path: path.to_owned(), cause })?;
-    text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax(format!("{}: {error}", path.display())))
+    let text = std::fs::read_to_string(path)?;
+    text.parse().map_err(|error: toml::de::Error| ConfigError::Syntax(error.to_string().trim_end().to_owned()))
+}
+
+/// `invalid type...` and its `in listen.operators`, which toml writes on a line of its own.
+fn one_line(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace('\n', " ")
 }
 
 /// `CARNET_LISTEN__OPERATORS=...`: the value is read as TOML where it is TOML, else as a plain string.

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Ending, open_gateway, print_json, runtime};
+use super::{Database, Ending, Reason, Settings, print_json, runtime};
 use crate::clock::Clock;
 use crate::domain::sha::hex;
 use crate::identity::caller::Caller;
@@ -31,9 +31,8 @@ pub(super) struct Arguments {
     /// Packages, documents, or folders of them
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Settings of the gateway that takes the documents
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Write the reconciliation report, lot by lot, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
@@ -55,7 +54,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let mode = if arguments.dry_run { Mode::DryRun } else { Mode::Deposit };
     let mut progress: Box<dyn Write> = if arguments.json { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
     runtime()?.block_on(async {
-        let gateway = open_gateway(arguments.config.as_deref()).await?;
+        let gateway = arguments.settings.open(Database::MustExist).await?;
         let report = import(&gateway, &listing, mode, &mut progress).await?;
         report.summarise(&mut progress)?;
         if let Some(mut file) = report_file {
@@ -186,15 +185,6 @@ pub(super) struct DocumentLine {
     pub logical_id: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Reason {
-    pub rule: &'static str,
-    pub place: String,
-    pub found: String,
-    pub expected: String,
-    pub source: &'static str,
-}
-
 impl Report {
     fn new(started: Timestamp, mode: Mode, others: &[PathBuf]) -> Self {
         let other_files = others.iter().map(|path| Path::display(path).to_string()).collect();
@@ -318,7 +308,7 @@ fn failed(line: LotLine, failure: Failure) -> LotLine {
         Failure::Refused(refusals) | Failure::Journaled(refusals) => {
             let ours = |refusal: &Refusal| matches!(refusal.rule.category(), Category::Busy | Category::Full);
             let outcome = if refusals.iter().any(ours) { line.outcome } else { LotOutcome::Refused };
-            LotLine { outcome, reasons: refusals.into_iter().map(reason).collect(), ..line }
+            LotLine { outcome, reasons: refusals.into_iter().map(Reason::from).collect(), ..line }
         }
         Failure::Fault(fault) => LotLine { failure: Some(chain(&fault)), ..line },
     }
@@ -332,11 +322,6 @@ fn document_line(document: &crate::operation::draft::DocumentDraft) -> DocumentL
         size_bytes: fingerprint.size_bytes,
         logical_id: None,
     }
-}
-
-fn reason(refusal: Refusal) -> Reason {
-    let Refusal { rule, place, found, expected } = refusal;
-    Reason { rule: rule.code(), place, found, expected, source: rule.source() }
 }
 
 /// The operator reads this line, so unlike an answer it holds the causes.

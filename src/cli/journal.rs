@@ -1,14 +1,12 @@
 //! `carnet journal`: reads the access journal and verifies its chain.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::record::read_ins;
-use super::{Ending, open_gateway, print_json, runtime, say, say_refusals};
+use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::journal::chain::Verdict;
-use crate::journal::event::{Actor, Event, Outcome, StatedPurpose};
+use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, Subject};
 use crate::operation::gateway::Gateway;
 use crate::refusal::Failure;
 
@@ -18,9 +16,8 @@ use crate::refusal::Failure;
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Action,
-    /// Configuration; defaults apply without one
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// One JSON object a line
     #[arg(long, global = true)]
     json: bool,
@@ -44,12 +41,12 @@ enum Action {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     runtime()?.block_on(async {
-        let gateway = open_gateway(arguments.config.as_deref()).await?;
+        let gateway = arguments.settings.open(Database::MustExist).await?;
         let done = match &arguments.action {
             Action::Show { ins } => show(&gateway, ins.as_deref(), arguments.json).await,
             Action::Verify => verify(&gateway, arguments.json).await,
         };
-        done.or_else(say_refusals)
+        done.or_else(|failure| say_refusals(failure, arguments.json))
     })
 }
 
@@ -64,8 +61,10 @@ async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending
         for (position, event) in &lines {
             if json {
                 print_json(&json!({ "position": position, "event": event }));
-            } else {
+            } else if ins.is_some() {
                 say(&format!("{position:>5}  {}", sentence(event)));
+            } else {
+                say(&format!("{position:>5}  {}{}", sentence(event), record_of(event)));
             }
         }
     }
@@ -82,6 +81,14 @@ async fn verify(gateway: &Gateway, json: bool) -> Result<Ending, Failure> {
         });
     }
     Ok(if matches!(verdict, Verdict::Intact { .. }) { Ending::Done } else { Ending::Refused })
+}
+
+/// Among the lines of all records: whose this one is.
+fn record_of(event: &Event) -> String {
+    match &event.dossier {
+        Subject::Dossier(id) => format!("  [record {id}]"),
+        Subject::Unknown => String::new(),
+    }
 }
 
 /// One line in words: when, who, what, with which outcome, on which documents.

@@ -25,9 +25,9 @@ impl Provided<'_> {
     pub fn bundle(&self) -> Value {
         let [list, reference, binary] = std::array::from_fn(|_| format!("urn:uuid:{}", new_uuid()));
         let mut entries = vec![
-            entry(&list, "List", self.submission_set(&reference)),
-            entry(&reference, "DocumentReference", self.document_reference(json!({ "url": binary }))),
-            entry(&binary, "Binary", self.binary()),
+            entry(&list, "List", &self.submission_set(&reference)),
+            entry(&reference, "DocumentReference", &self.document_reference(json!({ "url": binary }))),
+            entry(&binary, "Binary", &self.binary()),
         ];
         if let Some(replaced) = self.replaces {
             entries.push(supersede(replaced));
@@ -148,7 +148,7 @@ fn patient_reference(patient: &Ins) -> Value {
     json!({ "type": "Patient", "identifier": { "system": system, "value": patient.matricule() } })
 }
 
-fn entry(full_url: &str, resource_type: &str, resource: Value) -> Value {
+fn entry(full_url: &str, resource_type: &str, resource: &Value) -> Value {
     let request = json!({ "method": "POST", "url": resource_type });
     json!({ "fullUrl": full_url, "resource": resource, "request": request })
 }

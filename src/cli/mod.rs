@@ -14,22 +14,25 @@ mod serve;
 pub mod specimen;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::operation::gateway::Gateway;
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Refusal};
 
 #[derive(Parser)]
 #[command(name = "carnet", version, about = "Interoperability gateway and document store for the DMP")]
-#[command(disable_help_subcommand = true, after_help = "Examples:\n  carnet demo\n  carnet serve --config carnet.toml")]
+#[command(after_help = "Examples:\n  carnet demo\n  carnet serve --config carnet.toml")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -56,7 +59,8 @@ pub enum Ending {
 
 /// Reads the arguments, runs the command, says what went wrong.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let matches = with_examples(Arguments::command()).try_get_matches_from(arguments);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
         Err(error) => {
             // A closed terminal is no reason to fail: the exit code still tells.
@@ -83,6 +87,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// A command without an example of its own shows those of the command above it.
+fn with_examples(command: clap::Command) -> clap::Command {
+    let examples = command.get_after_help().cloned();
+    command.mut_subcommands(|below| {
+        let below = match (below.get_after_help(), &examples) {
+            (None, Some(examples)) => below.after_help(examples.clone()),
+            _ => below,
+        };
+        with_examples(below.disable_help_subcommand(true))
+    })
+}
+
 /// Prints a line of a command's output. A reader that went away (`| head`) is no failure.
 pub fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
@@ -93,32 +109,101 @@ fn print_json(value: &serde_json::Value) {
     say(&value.to_string());
 }
 
-/// Explains what a command was refused; only a fault of ours stops it with an error.
-fn say_refusals(failure: Failure) -> anyhow::Result<Ending> {
-    match failure {
-        Failure::Refused(refusals) | Failure::Journaled(refusals) => {
-            for refusal in refusals {
-                say(&refusal.to_string());
-            }
-            Ok(Ending::Refused)
-        }
-        Failure::Fault(fault) => Err(fault.into()),
+/// One rule that was broken, as the `--json` of every command tells it.
+#[derive(Debug, Serialize)]
+struct Reason {
+    rule: &'static str,
+    place: String,
+    found: String,
+    expected: String,
+    source: &'static str,
+}
+
+impl From<Refusal> for Reason {
+    fn from(Refusal { rule, place, found, expected }: Refusal) -> Self {
+        Self { rule: rule.code(), place, found, expected, source: rule.source() }
     }
+}
+
+/// Explains what a command was refused; only a fault of ours stops it with an error.
+fn say_refusals(failure: Failure, json: bool) -> anyhow::Result<Ending> {
+    let refusals = match failure {
+        Failure::Refused(refusals) | Failure::Journaled(refusals) => refusals,
+        Failure::Fault(fault) => return Err(fault.into()),
+    };
+    if json {
+        let refused: Vec<Reason> = refusals.into_iter().map(Reason::from).collect();
+        print_json(&serde_json::json!({ "refused": refused }));
+    } else {
+        for refusal in refusals {
+            let _ = writeln!(std::io::stderr(), "{refusal}");
+        }
+    }
+    Ok(Ending::Refused)
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")
 }
 
-/// Reads the configuration of a command: the file, then the environment.
-fn load_config(path: Option<&Path>) -> anyhow::Result<Config> {
-    Ok(Config::load(path, Config::environment())?)
+/// Over when the operator says stop: Ctrl-C, or SIGTERM.
+async fn told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
-/// Opens the store that the configuration names, beside a gateway that may be running on it.
-async fn open_gateway(path: Option<&Path>) -> anyhow::Result<Gateway> {
-    let config = Arc::new(load_config(path)?);
-    Gateway::open(config, Clock::System).await.map_err(|fault| anyhow::Error::new(fault).context("open the gateway"))
+/// Where a command finds its settings.
+#[derive(clap::Args)]
+struct Settings {
+    /// Configuration; without it `carnet.toml` in this folder, or else the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What a command does where there is no database yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Database {
+    Make,
+    /// A mistyped path must not look like an empty record or an intact journal.
+    MustExist,
+}
+
+impl Settings {
+    /// The file that is read, if any.
+    fn file(&self) -> Option<&Path> {
+        let beside = Path::new("carnet.toml");
+        self.config.as_deref().or_else(|| beside.exists().then_some(beside))
+    }
+
+    /// Reads the file, then the environment.
+    fn load(&self) -> anyhow::Result<Config> {
+        Config::load(self.file(), Config::environment()).with_context(|| self.to_string())
+    }
+
+    /// Opens the store that the configuration names, beside a gateway that may be running on it.
+    async fn open(&self, database: Database) -> anyhow::Result<Gateway> {
+        let config = self.load()?;
+        if let (Database::MustExist, Some(file)) = (database, config.sqlite_path()) {
+            let advice = "name another configuration with --config, or make it with `carnet record open`";
+            anyhow::ensure!(file.exists(), "{self}: there is no database {}; {advice}", file.display());
+        }
+        Gateway::open(Arc::new(config), Clock::System).await.context("open the gateway")
+    }
+}
+
+impl fmt::Display for Settings {
+    /// What was read: an error says where its cause may be.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.file() {
+            Some(file) => write!(f, "{}", file.display())?,
+            None => f.write_str("defaults (no carnet.toml here)")?,
+        }
+        let keys = Config::environment().filter(|(name, _)| name.contains("__"));
+        if keys.count() > 0 { f.write_str(" and environment") } else { Ok(()) }
+    }
 }
 
 const REFUSED: u8 = 1;

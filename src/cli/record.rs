@@ -1,11 +1,9 @@
 //! `carnet record`: accounts and the patient's list, for operators and tests. Source: G, F.2.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::{Ending, open_gateway, print_json, runtime, say, say_refusals};
+use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::config::{Config, InsDomain};
 use crate::domain::consent::{Consent, ConsentKind, Grantee};
 use crate::domain::dossier::{Dossier, DossierState};
@@ -16,7 +14,7 @@ use crate::identity::caller::Caller;
 use crate::operation::account::{AccountMove, Opening};
 use crate::operation::gateway::Gateway;
 use crate::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Refusal, Rule};
 
 /// Open, show, close and reopen a patient's record; keep the patient's list at their written demand
 #[derive(Args)]
@@ -24,9 +22,8 @@ use crate::refusal::Failure;
 pub(super) struct Arguments {
     #[command(subcommand)]
     action: Action,
-    /// Configuration; defaults apply without one
-    #[arg(long, global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Print the outcome as JSON
     #[arg(long, global = true)]
     json: bool,
@@ -101,15 +98,16 @@ enum Action {
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
-    let Arguments { action, config, json } = arguments;
+    let Arguments { action, settings, json } = arguments;
+    let database = if matches!(action, Action::Open(_)) { Database::Make } else { Database::MustExist };
     runtime()?.block_on(async {
-        let gateway = open_gateway(config.as_deref()).await?;
+        let gateway = settings.open(database).await?;
         match act(&gateway, action).await {
             Ok(answer) => {
                 print(json, &answer);
                 Ok(Ending::Done)
             }
-            Err(failure) => say_refusals(failure),
+            Err(failure) => say_refusals(failure, json),
         }
     })
 }
@@ -120,6 +118,7 @@ fn print(json: bool, answer: &Value) {
     }
     for (key, value) in answer.as_object().into_iter().flatten() {
         match value {
+            Value::Null => {}
             Value::Array(lines) => lines.iter().for_each(|line| say(&format!("{key}: {}", plain(line)))),
             other => say(&format!("{key}: {}", plain(other))),
         }
@@ -144,8 +143,8 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
     let (patient, provision, state) = match action {
         Action::Open(patient) => return open(gateway, &read_ins(&patient.ins, config)?).await,
         Action::Show(patient) => {
-            let dossier = gateway.show_dossier(&read_ins(&patient.ins, config)?).await?.disclose();
-            return Ok(describe(&dossier));
+            let shown = gateway.show_dossier(&read_ins(&patient.ins, config)?).await;
+            return Ok(describe(&shown.map_err(no_record)?.disclose()));
         }
         Action::Close(patient) => return change(gateway, &patient, AccountMove::Close).await,
         Action::Reopen(patient) => return change(gateway, &patient, AccountMove::Reopen).await,
@@ -164,19 +163,44 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
     };
     let patient = read_ins(&patient.ins, config)?;
     let request = ConsentRequest { patient, id: None, provision, state, since: None, until: None };
-    gateway.set_consent(&Caller::Operator, request).await?.disclose();
+    gateway.set_consent(&Caller::Operator, request).await.map_err(no_open_record)?.disclose();
     Ok(json!({ "done": true }))
 }
 
 async fn open(gateway: &Gateway, ins: &Ins) -> Result<Value, Failure> {
-    let opening = gateway.open_dossier(ins).await?.disclose();
-    Ok(json!({ "opened": opening == Opening::Opened }))
+    match gateway.open_dossier(ins).await?.disclose() {
+        Opening::Opened => Ok(json!({ "opened": true })),
+        Opening::WasOpen => Ok(json!({ "opened": false, "note": "it was open already" })),
+        Opening::IsClosed => {
+            let expected = "a record that is not closed; `carnet record reopen` opens a closed one";
+            Err(Refusal::new(Rule::DossierClosed, "--ins", "a closed record", expected).into())
+        }
+    }
 }
 
 async fn change(gateway: &Gateway, patient: &Patient, change: AccountMove) -> Result<Value, Failure> {
     let ins = read_ins(&patient.ins, &gateway.config)?;
-    let state = gateway.move_dossier(&ins, change).await?.disclose();
+    let state = gateway.move_dossier(&ins, change).await.map_err(no_record)?.disclose();
     Ok(json!({ "state": state.word() }))
+}
+
+/// Nothing is hidden from the operator: what is not found is not there.
+fn no_record(failure: Failure) -> Failure {
+    let expected = "an INS that `carnet record open` was given";
+    instead_of(Rule::NotFound, failure, Refusal::new(Rule::NotFound, "--ins", "no such record", expected))
+}
+
+/// Nor is the operator ever denied a change of the list but for the state of the record.
+fn no_open_record(failure: Failure) -> Failure {
+    let expected = "the INS of an open record; `carnet record show` tells its state";
+    instead_of(Rule::AccessDenied, failure, Refusal::new(Rule::NotFound, "--ins", "no open record", expected))
+}
+
+fn instead_of(rule: Rule, failure: Failure, clearer: Refusal) -> Failure {
+    match failure.refusals() {
+        [refusal] if refusal.rule == rule => clearer.into(),
+        _ => failure,
+    }
 }
 
 fn describe(dossier: &Dossier) -> Value {
@@ -207,7 +231,6 @@ fn describe_line(line: &Consent) -> Value {
 
 /// Reads `OID|matricule`, or a matricule alone under the NIR authority of the first configured domain.
 pub(super) fn read_ins(text: &str, config: &Config) -> Result<Ins, Failure> {
-    use crate::refusal::{Refusal, Rule};
     let read = if text.contains('|') { text.parse() } else { Ins::parse(text, default_authority(config).oid()) };
     read.map_err(|error: InsError| {
         let rule = if error == InsError::Key { Rule::InsKey } else { Rule::InsForm };

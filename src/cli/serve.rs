@@ -1,13 +1,11 @@
 //! `carnet serve`: runs the gateway until it is told to stop.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Ending, load_config, runtime};
+use super::{Ending, Settings, runtime, told_to_stop};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::telemetry::start_logs;
@@ -18,24 +16,18 @@ use crate::telemetry::start_logs;
     after_help = "Example:\n  carnet serve --config carnet.toml\n\nEvery key can also come from the environment: CARNET_<SECTION>__<KEY>."
 )]
 pub(super) struct Arguments {
-    /// Configuration; `carnet.toml` beside you when there is one, else the defaults
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let beside = Path::new("carnet.toml");
-    let path = arguments.config.as_deref().or_else(|| beside.exists().then_some(beside));
-    let config = Arc::new(load_config(path)?);
+    let settings = &arguments.settings;
+    let config = Arc::new(settings.load()?);
     start_logs(&config.log)?;
     runtime()?.block_on(async {
-        let running = App::start(config, Clock::System).await?;
+        let running = App::start(config, Clock::System).await.with_context(|| settings.to_string())?;
         tracing::info!(professionals = %running.professionals, operators = %running.operators, "serving");
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => interrupted.context("listen for Ctrl-C")?,
-            _ = terminate.recv() => {}
-        }
+        told_to_stop().await?;
         tracing::info!("stopping: requests in flight finish");
         running.stop().await?;
         Ok(Ending::Done)

@@ -9,7 +9,7 @@ use crate::domain::ins::Ins;
 use crate::identity::caller::Caller;
 use crate::journal::chain::{Verdict, record, verify};
 use crate::journal::event::{Action, Event, Outcome, Subject};
-use crate::refusal::{Failure, Fault};
+use crate::refusal::{Failure, Fault, Rule};
 use crate::store::{dossier, journal};
 
 /// What `open` found.
@@ -17,10 +17,12 @@ use crate::store::{dossier, journal};
 pub enum Opening {
     Opened,
     WasOpen,
+    /// And stays so: opening again is [`AccountMove::Reopen`].
+    IsClosed,
 }
 
 impl Gateway {
-    /// Opens a record, not activated: it takes deposits from now on. Opening twice changes nothing.
+    /// Opens a record, not activated: it takes deposits from now on. What is known already is left as it is.
     pub async fn open_dossier(&self, ins: &Ins) -> Result<Journaled<Opening>, Failure> {
         let attempt = self.attempt(&Caller::Operator, Action::OpenDossier);
         let ins = ins.clone();
@@ -28,14 +30,19 @@ impl Gateway {
             Box::pin(async move {
                 let known = dossier::find_by_ins(tx, &ins).await?;
                 let (id, opening) = match &known {
+                    Some(dossier) if matches!(dossier.state, DossierState::Closed { .. }) => {
+                        (dossier.id, Opening::IsClosed)
+                    }
                     Some(dossier) => (dossier.id, Opening::WasOpen),
                     None => (DossierId::new(), Opening::Opened),
                 };
-                let result = if opening == Opening::Opened {
-                    dossier::insert(tx, id, &ins, DossierState::OpenNotActivated, attempt.now).await?;
-                    Outcome::Done { rule: OPERATOR.to_owned() }
-                } else {
-                    Outcome::DoneBefore
+                let result = match opening {
+                    Opening::Opened => {
+                        dossier::insert(tx, id, &ins, DossierState::OpenNotActivated, attempt.now).await?;
+                        done()
+                    }
+                    Opening::WasOpen => Outcome::DoneBefore,
+                    Opening::IsClosed => Outcome::Refused { rules: vec![Rule::DossierClosed.code().to_owned()] },
                 };
                 record(tx, &attempt.event(Subject::of(id), result, Vec::new())).await?;
                 Ok(opening)

@@ -1,6 +1,7 @@
 //! Opens the database, brings its schema up to date, and hands out transactions by name.
 
 use std::borrow::Cow;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,7 @@ pub struct Room {
 impl Store {
     /// Opens the SQLite file (made when absent) and migrates it. Refuses a schema newer than this program.
     pub async fn open_sqlite(file: &Path, room: Room) -> Result<Self, Error> {
+        make_private(file)?;
         let options = sqlite_options(file);
         let mut connection = options.connect().await.map_err(|error| Error::driver("open database", error))?;
         migrator().run_direct(None, &mut connection, false).await?;
@@ -94,6 +96,12 @@ impl Store {
         // Bytes are written twice: to the write-ahead log, later to the file.
         if free < self.free_bytes_min.saturating_add(bytes.saturating_mul(2)) { Err(Error::Full) } else { Ok(()) }
     }
+}
+
+/// Health data: a new file is for the gateway's own account alone. SQLite gives its log the rights of the file.
+fn make_private(file: &Path) -> Result<(), Error> {
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(file);
+    made.map(drop).map_err(|error| Error::Settings(format!("{}: {error}", file.display())))
 }
 
 const READERS: u32 = 4;

@@ -149,6 +149,7 @@ impl Stage {
 
     pub(super) fn print_what_to_try(&self) {
         let certs = self.folder.join("certs");
+        let bundle = self.folder.join("bundle.json");
         let curl = |name: &str, rest: &str| {
             let certs = certs.display();
             say(&format!(
@@ -162,7 +163,8 @@ impl Stage {
         if let Some(id) = self.deposited.first().and_then(|deposit| deposit["id"].as_str()) {
             curl("petit", &format!("'{}/Binary/{id}'", self.base));
         }
-        curl("hospital", &format!("-X POST -H 'Content-Type: application/fhir+json' -d @bundle.json '{}'", self.base));
+        let post = format!("-H 'Content-Type: application/fhir+json' --data-binary @{}", bundle.display());
+        curl("hospital", &format!("{post} '{}'", self.base));
         say(&format!("  carnet journal show --config {}/carnet.toml", self.folder.display()));
         say(&format!("  curl http://{}/metrics", self.running.operators));
     }

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::cast::CAST;
 use super::legacy::write_package;
 use super::stage::{Answer, Stage};
 use crate::cda::header::CdaHeader;
@@ -30,6 +31,7 @@ pub(super) async fn walk(stage: &mut Stage) -> anyhow::Result<bool> {
     tour.replace(&letter).await?;
     tour.refusals().await?;
     tour.journal().await?;
+    tour.leave_a_bundle()?;
     Ok(tour.went_well)
 }
 
@@ -56,10 +58,6 @@ impl Tour<'_> {
         say(&format!("  patient    {} (fictitious)", self.stage.patient.masked()));
     }
 
-    fn title(&self, text: &str) {
-        say(&format!("\n{text}"));
-    }
-
     /// Prints what happened, and notes when it is not what was told.
     fn check(&mut self, expected: bool, text: &str) {
         self.went_well &= expected;
@@ -67,7 +65,7 @@ impl Tour<'_> {
     }
 
     async fn deposits(&mut self) -> anyhow::Result<Deposit> {
-        self.title("1. Three sources deposit, each with its own certificate (ITI-65)");
+        title("1. Three sources deposit, each with its own certificate (ITI-65)");
         let letter = self.deposit("hospital", "discharge letter (LDL-SES)", Specimen::ldl_ses()).await?;
         self.deposit("laboratory", "blood test, level 3 with its PDF (CR-BIO)", Specimen::cr_bio()).await?;
         self.deposit("radiology", "imaging report (CR-IMG)", Specimen::cr_img()).await?;
@@ -115,7 +113,7 @@ impl Tour<'_> {
     }
 
     async fn migrate(&mut self) -> anyhow::Result<()> {
-        self.title("2. A legacy package is migrated (IHE_XDM)");
+        title("2. A legacy package is migrated (IHE_XDM)");
         let unique_id = new_oid();
         let specimen = Specimen::vsm_legacy();
         let content = self.write_specimen(specimen, &unique_id)?;
@@ -138,14 +136,14 @@ impl Tour<'_> {
     }
 
     async fn authorise(&mut self) -> anyhow::Result<()> {
-        self.title("3. The patient authorises three professionals (Consent, TD0.3)");
+        title("3. The patient authorises three professionals (Consent, TD0.3)");
         let answer = self.stage.get("petit", &self.search_path()).await?;
         self.check(
             answer.status == StatusCode::FORBIDDEN,
             &format!("before that, Mme Petit reads nothing: {}", told(&answer)),
         );
         for (name, who) in READERS {
-            let ps = self.id_of(name)?.parse()?;
+            let ps = id_of(name)?.parse()?;
             let permit = consent(&self.stage.patient, &provision_for("permit", &ps));
             let answer = self.stage.post(name, "/Consent", &permit).await?;
             self.check(
@@ -153,7 +151,7 @@ impl Tour<'_> {
                 &format!("{who} declares the patient's consent: {}", told(&answer)),
             );
         }
-        let ps = self.id_of("martin")?.parse()?;
+        let ps = id_of("martin")?.parse()?;
         let mut provision = provision_for("permit", &ps);
         provision["actor"][0]["role"] = json!({ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationFunction", "code": "PCP" }] });
         let answer = self.stage.post("portal", "/Consent", &consent(&self.stage.patient, &provision)).await?;
@@ -165,7 +163,7 @@ impl Tour<'_> {
     }
 
     async fn read_before(&mut self) -> anyhow::Result<()> {
-        self.title("4. All three see the whole record (ITI-67)");
+        title("4. All three see the whole record (ITI-67)");
         for (name, who) in READERS {
             let titles = self.titles(name).await?;
             self.check(titles.as_ref().is_some_and(|titles| titles.len() == 4), &format!("{who}: {}", listed(titles)));
@@ -174,8 +172,8 @@ impl Tour<'_> {
     }
 
     async fn patient_decides(&mut self) -> anyhow::Result<()> {
-        self.title("5. The patient blocks Dr Bernard and masks the imaging report");
-        let ps = self.id_of("bernard")?.parse()?;
+        title("5. The patient blocks Dr Bernard and masks the imaging report");
+        let ps = id_of("bernard")?.parse()?;
         let block = consent(&self.stage.patient, &provision_for("deny", &ps));
         let answer = self.stage.post("portal", "/Consent", &block).await?;
         self.check(answer.status == StatusCode::CREATED, &format!("block: {}", told(&answer)));
@@ -186,7 +184,7 @@ impl Tour<'_> {
     }
 
     async fn read_after(&mut self) -> anyhow::Result<()> {
-        self.title("6. From the next request on, they see different things");
+        title("6. From the next request on, they see different things");
         for ((name, who), expected) in READERS.into_iter().zip([Some(4), Some(3), None]) {
             let titles = self.titles(name).await?;
             let as_told = titles.as_ref().map(Vec::len) == expected;
@@ -208,7 +206,7 @@ impl Tour<'_> {
     }
 
     async fn replace(&mut self, letter: &Deposit) -> anyhow::Result<()> {
-        self.title("7. The hospital corrects its letter (replacement)");
+        title("7. The hospital corrects its letter (replacement)");
         let read = self.stage.get("martin", &format!("/Binary/{}", letter.id)).await?;
         self.check(read.body == letter.content, "what went in comes out, bit for bit");
         let unique_id = new_oid();
@@ -232,7 +230,7 @@ impl Tour<'_> {
     }
 
     async fn refusals(&mut self) -> anyhow::Result<()> {
-        self.title("8. Refusals say what, where and why");
+        title("8. Refusals say what, where and why");
         let answer = self.stage.get("insurer", &self.search_path()).await?;
         self.check(answer.status == StatusCode::FORBIDDEN, &format!("an insurer: {}", told(&answer)));
         let anonymous = self.stage.anonymous()?;
@@ -248,7 +246,7 @@ impl Tour<'_> {
     }
 
     async fn journal(&mut self) -> anyhow::Result<()> {
-        self.title("9. The journal, as it stands on the disk");
+        title("9. The journal, as it stands on the disk");
         let gateway = &self.stage.running.gateway;
         let lines = gateway.list_journal(Some(&self.stage.patient), 0, u32::MAX).await?;
         for (position, event) in &lines {
@@ -263,6 +261,24 @@ impl Tour<'_> {
         };
         self.check(matches!(verdict, Verdict::Intact { .. }), &text);
         Ok(())
+    }
+
+    /// A deposit that nobody has sent yet, in `bundle.json`, for the reader's own first try.
+    fn leave_a_bundle(&self) -> anyhow::Result<()> {
+        let unique_id = new_oid();
+        let content = self.write_specimen(Specimen::ldl_ses(), &unique_id)?;
+        let (type_code, title) = facts_of(&content)?;
+        let provided = Provided {
+            patient: &self.stage.patient,
+            unique_id: &unique_id,
+            type_code: (&type_code.system, &type_code.code),
+            title: &title,
+            mime_type: "text/xml",
+            content: &content,
+            replaces: None,
+        };
+        std::fs::write(self.stage.folder.join("bundle.json"), provided.bundle().to_string())
+            .context("write bundle.json")
     }
 
     /// Titles that a reader's search lists; `None` when the search is refused.
@@ -287,11 +303,15 @@ impl Tour<'_> {
         let id = self.stage.deposited.get(index).and_then(|deposit| deposit["id"].as_str());
         id.unwrap_or_default().to_owned()
     }
+}
 
-    fn id_of(&self, name: &str) -> anyhow::Result<&'static str> {
-        let member = super::cast::CAST.iter().find(|member| member.name == name);
-        Ok(member.with_context(|| format!("{name} is not in the cast"))?.id)
-    }
+fn title(text: &str) {
+    say(&format!("\n{text}"));
+}
+
+fn id_of(name: &str) -> anyhow::Result<&'static str> {
+    let member = CAST.iter().find(|member| member.name == name);
+    Ok(member.with_context(|| format!("{name} is not in the cast"))?.id)
 }
 
 /// Type and title, as the document's own header says.
