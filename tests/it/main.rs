@@ -1,12 +1,10 @@
 //! One test program: the real gateway on a real TLS port, one behaviour a test.
 
-#![expect(unreachable_pub, reason = "a test program has no outside")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test that cannot be set up fails: that is what they do"
 )]
-#![expect(unreachable_pub, reason = "one program: `pub` says what a helper offers to the tests")]
 
 mod access;
 mod bad_input;
