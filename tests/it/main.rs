@@ -6,7 +6,6 @@
     clippy::expect_used,
     reason = "a test that cannot be set up fails: that is what they do"
 )]
-#![expect(unreachable_pub, reason = "one program: `pub` says what a helper offers to the tests")]
 
 mod access;
 mod bad_input;
