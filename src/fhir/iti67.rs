@@ -80,7 +80,7 @@ pub fn read(query: &Query, surroundings: Surroundings<'_>) -> Result<Criteria, F
     }
     refusals.extend(archived.and_then(|archived| keep_archived(&mut criteria.statuses, archived).err()));
     if refusals.is_empty() && !criteria.is_anchored() {
-        let expected = "patient.identifier, identifier or _id: nobody searches everybody's records";
+        let expected = "patient.identifier, or one identifier or _id alone: nobody searches several records at once";
         refusals.push(Refusal::new(Rule::ParameterMissing, "parameter patient.identifier", "nothing", expected));
     }
     if refusals.is_empty() { Ok(criteria) } else { Err(Failure::Refused(refusals)) }

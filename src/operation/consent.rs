@@ -37,46 +37,81 @@ impl Gateway {
         write.await.map_err(store_failure)?.map(Journaled::new)
     }
 
-    /// Lines of a patient's list: a professional sees those that name them, the portal and the operator all.
-    /// Blocks are the patient's: a professional is never shown one.
+    /// Lines of a patient's list: a professional sees those that name them, the portal and the operator all, and
+    /// the masked documents. Blocks are the patient's: a professional is never shown one.
     pub async fn list_consents(
         &self,
         caller: &Caller,
         patient: &Ins,
     ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
-        let attempt = self.attempt(caller, Action::ListConsents);
-        let asked = patient.clone();
-        let read =
-            self.store.read("list_consents", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
-        let found = read.await.map_err(store_failure)?;
-        let event = match &found {
-            Some(dossier) => attempt.event(Subject::of(dossier.id), done("F.1 TD1.6"), Vec::new()),
-            None => attempt.not_found(Subject::Unknown),
-        };
-        self.write_line(event).await?;
-        let lines = found.into_iter().flat_map(|dossier| dossier.consents).filter(|line| may_see(caller, line));
-        Ok(Journaled::new(lines.map(|consent| ConsentOutcome::List { patient: patient.clone(), consent }).collect()))
-    }
-
-    /// One line by its id. Absent and not for this caller: `Rule::NotFound`.
-    pub async fn read_consent(&self, caller: &Caller, id: ConsentId) -> Result<Journaled<ConsentOutcome>, Failure> {
-        let attempt = self.attempt(caller, Action::ListConsents);
-        let read = self.store.read("read_consent", move |tx| {
+        let (asking, patient) = (caller.clone(), patient.clone());
+        let read = self.store.read("list_consents", move |tx| {
             Box::pin(async move {
-                match consent::find_dossier(tx, id).await? {
-                    Some(dossier_id) => dossier::load(tx, dossier_id).await.map(Some),
+                match dossier::find_by_ins(tx, &patient).await? {
+                    Some(dossier) => visible_lines(tx, &asking, dossier, patient).await.map(Some),
                     None => Ok(None),
                 }
             })
         });
-        let found = read.await.map_err(store_failure)?.and_then(|dossier| line_of(dossier, caller, id));
-        let event = match &found {
-            Some((dossier, _)) => attempt.event(dossier.clone(), done("F.1 TD1.6"), Vec::new()),
+        let found = read.await.map_err(store_failure)?;
+        self.write_list_line(caller, found.as_ref().map(|(subject, _)| subject)).await?;
+        Ok(Journaled::new(found.map_or_else(Vec::new, |(_, lines)| lines)))
+    }
+
+    /// One line by its id; a mask bears the id of its document. Absent and not for this caller: `Rule::NotFound`.
+    pub async fn read_consent(&self, caller: &Caller, id: ConsentId) -> Result<Journaled<ConsentOutcome>, Failure> {
+        let asking = caller.clone();
+        let read = self.store.read("read_consent", move |tx| {
+            Box::pin(async move {
+                let holder = match consent::find_dossier(tx, id).await? {
+                    Some(holder) => Some(holder),
+                    None => document_entry::find_dossier(tx, LogicalId(id.0)).await?,
+                };
+                let Some(holder) = holder else { return Ok(None) };
+                let dossier = dossier::load(tx, holder).await?;
+                let Some(patient) = dossier.ins.first().cloned() else { return Ok(None) };
+                visible_lines(tx, &asking, dossier, patient).await.map(Some)
+            })
+        });
+        let found = read.await.map_err(store_failure)?;
+        let line = found.and_then(|(subject, lines)| {
+            let line = lines.into_iter().find(|line| line.id() == id)?;
+            Some((subject, line))
+        });
+        self.write_list_line(caller, line.as_ref().map(|(subject, _)| subject)).await?;
+        line.map(|(_, outcome)| Journaled::new(outcome)).ok_or_else(not_found)
+    }
+
+    async fn write_list_line(&self, caller: &Caller, subject: Option<&Subject>) -> Result<(), Failure> {
+        let attempt = self.attempt(caller, Action::ListConsents);
+        let event = match subject {
+            Some(subject) => attempt.event(subject.clone(), done("F.1 TD1.6"), Vec::new()),
             None => attempt.not_found(Subject::Unknown),
         };
-        self.write_line(event).await?;
-        found.map(|(_, outcome)| Journaled::new(outcome)).ok_or_else(not_found)
+        self.write_line(event).await
     }
+}
+
+/// What of the list the caller may see.
+async fn visible_lines(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    dossier: Dossier,
+    patient: Ins,
+) -> Result<(Subject, Vec<ConsentOutcome>), store::Error> {
+    let masked = match caller {
+        Caller::PatientPortal(_) | Caller::Operator => document_entry::list_masked(tx, dossier.id).await?,
+        Caller::Direct(..) | Caller::Indirect(_) => Vec::new(),
+    };
+    let subject = Subject::of(dossier.id);
+    let lines = dossier.consents.into_iter().filter(|line| may_see(caller, line));
+    let lines = lines.map(|consent| ConsentOutcome::List { patient: patient.clone(), consent });
+    let masks = masked.into_iter().map(|document| ConsentOutcome::Mask {
+        patient: patient.clone(),
+        document,
+        state: ConsentState::Active,
+    });
+    Ok((subject, lines.chain(masks).collect()))
 }
 
 type Set = (Event, Result<ConsentOutcome, Failure>);
@@ -202,13 +237,6 @@ fn denied(attempt: &Attempt, dossier: &Dossier, denial: Denial) -> Set {
 
 fn done(rule: &str) -> Outcome {
     Outcome::Done { rule: rule.to_owned() }
-}
-
-fn line_of(mut dossier: Dossier, caller: &Caller, id: ConsentId) -> Option<(Subject, ConsentOutcome)> {
-    let at = dossier.consents.iter().position(|line| line.id == id && may_see(caller, line))?;
-    let consent = dossier.consents.swap_remove(at);
-    let patient = dossier.ins.into_iter().next()?;
-    Some((Subject::of(dossier.id), ConsentOutcome::List { patient, consent }))
 }
 
 fn may_see(caller: &Caller, line: &Consent) -> bool {

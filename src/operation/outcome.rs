@@ -108,3 +108,13 @@ pub enum ConsentOutcome {
         state: ConsentState,
     },
 }
+
+impl ConsentOutcome {
+    /// The id of its Consent.
+    pub fn id(&self) -> ConsentId {
+        match self {
+            Self::List { consent, .. } => consent.id,
+            Self::Mask { document, .. } => ConsentId(document.0),
+        }
+    }
+}

@@ -114,14 +114,14 @@ async fn run_all(
                 held.push(done);
                 tx.keep().await?;
             }
-            Err(refused) => match tx.undo(mark).await {
-                Ok(()) => drop(done.send(Err(refused))),
-                Err(_) => {
-                    // The job's own error says why the transaction is gone.
+            Err(refused) => {
+                if tx.undo(mark).await.is_err() {
+                    // The transaction itself is gone; the job's own error says why.
                     held.push(done);
                     return Err(refused);
                 }
-            },
+                drop(done.send(Err(refused)));
+            }
         }
     }
     journal::write_pending(tx).await?;

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use carnet::cli::message::Provided;
+use carnet::config::InsDomain;
 use carnet::domain::ids::UniqueId;
 use carnet::domain::ins::Ins;
 use http::StatusCode;
@@ -29,9 +30,7 @@ async fn every_published_example_is_taken_in_and_given_back_or_refused_for_its_i
         return;
     };
     let gateway = TestGateway::builder()
-        .configured(|config| {
-            config.dmp.ins_domains = vec![carnet::config::InsDomain::Test, carnet::config::InsDomain::Production]
-        })
+        .configured(|config| config.dmp.ins_domains = vec![InsDomain::Test, InsDomain::Production])
         .start()
         .await;
     for ins in ["1.2.250.1.213.1.4.8|277076322082910"] {

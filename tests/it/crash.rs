@@ -68,7 +68,7 @@ async fn wait_for(acknowledged: &Acknowledged, count: usize) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), reached).await.expect("the storm deposits");
+    tokio::time::timeout(Duration::from_mins(1), reached).await.expect("the storm deposits");
 }
 
 /// The database as the crash left it, opened by itself.

@@ -99,8 +99,8 @@ async fn a_replacement_supersedes_the_old_document_in_the_same_commit() {
     let hospital = gateway.hospital();
     let old = hospital.deposited(&Document::discharge_letter()).await;
     let new = hospital.deposited(&Document::discharge_letter().replacing(&old)).await;
-    assert_eq!(hospital.found("&status=current").await, [new.clone()]);
-    assert_eq!(hospital.found("&status=superseded").await, [old.clone()]);
+    assert_eq!(hospital.found("&status=current").await, std::slice::from_ref(&new));
+    assert_eq!(hospital.found("&status=superseded").await, std::slice::from_ref(&old));
     let resource = hospital.get(&format!("/DocumentReference/{new}")).await.json();
     assert_eq!(resource["relatesTo"][0]["code"], "replaces");
     assert!(resource["relatesTo"][0]["target"]["reference"].as_str().unwrap().ends_with(&old));

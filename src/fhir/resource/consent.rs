@@ -73,10 +73,7 @@ struct Data<'a> {
 
 /// The id of the Consent of an outcome: the line's, or that of the masked document.
 pub fn id_of(outcome: &ConsentOutcome) -> String {
-    match outcome {
-        ConsentOutcome::List { consent, .. } => consent.id.to_string(),
-        ConsentOutcome::Mask { document, .. } => document.to_string(),
-    }
+    outcome.id().to_string()
 }
 
 pub fn write(outcome: &ConsentOutcome, now: Timestamp) -> Consent<'_> {

@@ -16,9 +16,9 @@ use tokio_rustls::client::TlsStream;
 use super::Document;
 use super::gateway::patient;
 
-pub struct Caller {
-    pub id: String,
-    pub client: Client,
+pub(crate) struct Caller {
+    pub(crate) id: String,
+    pub(crate) client: Client,
     base: String,
     server_ca: String,
     certificate_pem: String,
@@ -27,14 +27,14 @@ pub struct Caller {
 
 /// An answer, read whole.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Caller {
-    pub fn new(id: &str, server_ca: &str, issued: &Issued, base: String) -> Self {
+    pub(crate) fn new(id: &str, server_ca: &str, issued: &Issued, base: String) -> Self {
         let identity = Identity::Certificate { chain_pem: &issued.certificate_pem, key_pem: &issued.key_pem };
         Self {
             id: id.to_owned(),
@@ -46,7 +46,13 @@ impl Caller {
         }
     }
 
-    pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -56,22 +62,22 @@ impl Caller {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], Bytes::new()).await
     }
 
-    pub async fn post_json(&self, path: &str, body: &Value) -> Answer {
+    pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/fhir+json")];
         self.send(Method::POST, path, &headers, body.to_string()).await
     }
 
     /// ITI-65.
-    pub async fn deposit(&self, document: &Document) -> Answer {
+    pub(crate) async fn deposit(&self, document: &Document) -> Answer {
         self.post_json("", &document.bundle()).await
     }
 
     /// The same caller, for another task.
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self {
             id: self.id.clone(),
             client: self.client.clone(),
@@ -83,12 +89,12 @@ impl Caller {
     }
 
     /// A connection of HTTP/1.1 to be written on by hand.
-    pub async fn connect(&self) -> TlsStream<TcpStream> {
+    pub(crate) async fn connect(&self) -> TlsStream<TcpStream> {
         self.client.connect(&self.base.parse().expect("URL")).await.expect("connection")
     }
 
     /// ITI-65 whose length is not announced.
-    pub async fn send_in_chunks(&self, body: &str) -> Answer {
+    pub(crate) async fn send_in_chunks(&self, body: &str) -> Answer {
         let pieces: Vec<_> = body.as_bytes().chunks(64 * 1024).map(Bytes::copy_from_slice).collect();
         let frames =
             futures_util::stream::iter(pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Frame::data(piece))));
@@ -99,7 +105,7 @@ impl Caller {
     }
 
     /// An HTTP/2 POST.
-    pub async fn send_over_http2(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub(crate) async fn send_over_http2(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
         let identity = Identity::Certificate { chain_pem: &self.certificate_pem, key_pem: &self.key_pem };
         let mut config = Client::config(&self.server_ca, identity, rustls::ALL_VERSIONS).expect("TLS settings");
         config.alpn_protocols = vec![b"h2".to_vec()];
@@ -117,7 +123,7 @@ impl Caller {
     }
 
     /// ITI-65 against a server that may be gone: `None` when no answer came.
-    pub async fn try_deposit(&self, document: &Document) -> Option<Answer> {
+    pub(crate) async fn try_deposit(&self, document: &Document) -> Option<Answer> {
         let request = Request::post(self.base.as_str()).header("content-type", "application/fhir+json");
         let request = request.body(Full::new(Bytes::from(document.bundle().to_string()))).expect("request");
         let (parts, body) = self.client.send(request).await.ok()?.into_parts();
@@ -125,25 +131,25 @@ impl Caller {
     }
 
     /// ITI-65 that must succeed: the id of the DocumentReference.
-    pub async fn deposited(&self, document: &Document) -> String {
+    pub(crate) async fn deposited(&self, document: &Document) -> String {
         let answer = self.deposit(document).await;
         answer.created_document().unwrap_or_else(|| panic!("deposit refused: {}", answer.text()))
     }
 
     /// ITI-67 over the record of the tests' patient.
-    pub async fn search(&self, more: &str) -> Answer {
+    pub(crate) async fn search(&self, more: &str) -> Answer {
         self.get(&search_path(&patient(), more)).await
     }
 
     /// Ids that a search lists.
-    pub async fn found(&self, more: &str) -> Vec<String> {
+    pub(crate) async fn found(&self, more: &str) -> Vec<String> {
         let answer = self.search(more).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
         answer.entry_ids()
     }
 
     /// TD0.3.
-    pub async fn declare_authorisation(&self, patient: &Ins) {
+    pub(crate) async fn declare_authorisation(&self, patient: &Ins) {
         let ps = self.id.parse().expect("PS_IdNat");
         let consent = message::consent(patient, &message::provision_for("permit", &ps));
         let answer = self.post_json("/Consent", &consent).await;
@@ -151,7 +157,7 @@ impl Caller {
     }
 
     /// By the patient's portal.
-    pub async fn block(&self, ps: &str) {
+    pub(crate) async fn block(&self, ps: &str) {
         let ps = ps.parse().expect("PS_IdNat");
         let consent = message::consent(&patient(), &message::provision_for("deny", &ps));
         let answer = self.post_json("/Consent", &consent).await;
@@ -159,34 +165,34 @@ impl Caller {
     }
 
     /// By the patient's portal.
-    pub async fn mask(&self, document: &str) {
+    pub(crate) async fn mask(&self, document: &str) {
         let consent = message::consent(&patient(), &message::provision_mask(document));
         let answer = self.post_json("/Consent", &consent).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     }
 }
 
-pub fn search_path(patient: &Ins, more: &str) -> String {
+pub(crate) fn search_path(patient: &Ins, more: &str) -> String {
     let token = format!("urn:oid:{}%7C{}", patient.authority().oid(), patient.matricule());
     format!("/DocumentReference?patient.identifier={token}{more}")
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// Code of the first broken rule of an OperationOutcome.
-    pub fn rule(&self) -> String {
+    pub(crate) fn rule(&self) -> String {
         self.rules().into_iter().next().unwrap_or_default()
     }
 
     /// Codes of all broken rules.
-    pub fn rules(&self) -> Vec<String> {
+    pub(crate) fn rules(&self) -> Vec<String> {
         let body = self.json();
         assert_eq!(body["resourceType"], "OperationOutcome", "{body}");
         let issues = body["issue"].as_array().cloned().unwrap_or_default();
@@ -199,21 +205,21 @@ impl Answer {
     }
 
     /// Id of the DocumentReference that an ITI-65 answer tells of.
-    pub fn created_document(&self) -> Option<String> {
+    pub(crate) fn created_document(&self) -> Option<String> {
         let body: Value = serde_json::from_slice(&self.body).ok()?;
         let locations = body["entry"].as_array()?.iter().filter_map(|entry| entry["response"]["location"].as_str());
         let location = locations.into_iter().find_map(|location| location.split("DocumentReference/").nth(1))?;
         Some(location.split('/').next()?.to_owned())
     }
 
-    pub fn entry_ids(&self) -> Vec<String> {
+    pub(crate) fn entry_ids(&self) -> Vec<String> {
         let body = self.json();
         let entries = body["entry"].as_array().cloned().unwrap_or_default();
         entries.iter().filter_map(|entry| entry["resource"]["id"].as_str().map(str::to_owned)).collect()
     }
 
     /// The body without what names this answer alone.
-    pub fn without_id(&self) -> Value {
+    pub(crate) fn without_id(&self) -> Value {
         let mut body = self.json();
         body.as_object_mut().map(|body| body.remove("id"));
         body

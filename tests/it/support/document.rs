@@ -11,39 +11,39 @@ use serde_json::{Value, json};
 use super::gateway::patient;
 
 /// A unique id that no document bears.
-pub fn new_unique_id() -> UniqueId {
+pub(crate) fn new_unique_id() -> UniqueId {
     new_oid()
 }
 
 /// One document with what its source says of it.
-pub struct Document {
-    pub patient: Ins,
-    pub unique_id: UniqueId,
-    pub type_code: Code,
-    pub title: String,
-    pub mime_type: &'static str,
-    pub content: Vec<u8>,
-    pub replaces: Option<String>,
+pub(crate) struct Document {
+    pub(crate) patient: Ins,
+    pub(crate) unique_id: UniqueId,
+    pub(crate) type_code: Code,
+    pub(crate) title: String,
+    pub(crate) mime_type: &'static str,
+    pub(crate) content: Vec<u8>,
+    pub(crate) replaces: Option<String>,
     /// Made once: a document deposited twice is the same submission.
     bundle: Value,
 }
 
 impl Document {
     /// A discharge letter of the tests' patient, unlike any other.
-    pub fn discharge_letter() -> Self {
+    pub(crate) fn discharge_letter() -> Self {
         Self::of(Specimen::ldl_ses(), patient())
     }
 
-    pub fn blood_test() -> Self {
+    pub(crate) fn blood_test() -> Self {
         Self::of(Specimen::cr_bio(), patient())
     }
 
-    pub fn discharge_letter_of(patient: Ins) -> Self {
+    pub(crate) fn discharge_letter_of(patient: Ins) -> Self {
         Self::of(Specimen::ldl_ses(), patient)
     }
 
     /// A scanned letter: no header, so its source must say everything.
-    pub fn scan() -> Self {
+    pub(crate) fn scan() -> Self {
         let document = Self {
             patient: patient(),
             unique_id: new_oid(),
@@ -86,28 +86,28 @@ impl Document {
     }
 
     /// The same source's next version of `id`.
-    pub fn replacing(mut self, id: &str) -> Self {
+    pub(crate) fn replacing(mut self, id: &str) -> Self {
         self.replaces = Some(id.to_owned());
         self.rebuilt()
     }
 
-    pub fn with_content(mut self, content: Vec<u8>) -> Self {
+    pub(crate) fn with_content(mut self, content: Vec<u8>) -> Self {
         self.content = content;
         self.rebuilt()
     }
 
-    pub fn bundle(&self) -> Value {
+    pub(crate) fn bundle(&self) -> Value {
         self.bundle.clone()
     }
 
     /// The bundle with one thing in it changed.
-    pub fn bundle_with(&self, change: impl FnOnce(&mut Value)) -> Value {
+    pub(crate) fn bundle_with(&self, change: impl FnOnce(&mut Value)) -> Value {
         let mut bundle = self.bundle();
         change(&mut bundle);
         bundle
     }
 
-    pub fn simplified(&self) -> Value {
+    pub(crate) fn simplified(&self) -> Value {
         self.provided().simplified()
     }
 

@@ -1,6 +1,7 @@
 //! `TestGateway`: a gateway of its own for each test, with a fresh database and a development PKI.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use carnet::app::{App, Running};
@@ -14,12 +15,12 @@ use tempfile::TempDir;
 use super::Caller;
 
 /// The agency's published test patient, whose record every test gateway has open.
-pub const PATIENT: &str = "1.2.250.1.213.1.4.10|279035121518989";
+pub(crate) const PATIENT: &str = "1.2.250.1.213.1.4.10|279035121518989";
 /// Another patient with an open record.
-pub const OTHER_PATIENT: &str = "1.2.250.1.213.1.4.10|277076322082910";
+pub(crate) const OTHER_PATIENT: &str = "1.2.250.1.213.1.4.10|277076322082910";
 
-pub const PORTAL: &str = "2990000045";
-pub const INSURER: &str = "2990000052";
+pub(crate) const PORTAL: &str = "2990000045";
+pub(crate) const INSURER: &str = "2990000052";
 
 /// One PKI for the whole test program: keys are slow to make, and tests change none of it.
 struct SharedPki {
@@ -36,26 +37,26 @@ fn shared_pki() -> &'static SharedPki {
     })
 }
 
-pub struct TestGateway {
-    pub running: Running,
+pub(crate) struct TestGateway {
+    pub(crate) running: Running,
     /// Goes with the gateway.
     _folder: TempDir,
     server_ca: String,
 }
 
 /// Settings that a test may want otherwise.
-pub struct Builder {
+pub(crate) struct Builder {
     config: Config,
     folder: TempDir,
 }
 
 impl TestGateway {
     /// A gateway with usual settings and the records of both patients open.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::builder().start().await
     }
 
-    pub fn builder() -> Builder {
+    pub(crate) fn builder() -> Builder {
         let folder = tempfile::tempdir().expect("folder");
         let certs = shared_pki().folder.path().join("certs");
         let mut config = Config::load(None, std::iter::empty()).expect("defaults");
@@ -76,29 +77,29 @@ impl TestGateway {
     }
 
     /// A hospital: an organisation in indirect mode.
-    pub fn hospital(&self) -> Caller {
+    pub(crate) fn hospital(&self) -> Caller {
         self.structure("1350000899", "HOPITAL DE TEST")
     }
 
-    pub fn laboratory(&self) -> Caller {
+    pub(crate) fn laboratory(&self) -> Caller {
         self.structure("1350001111", "LABORATOIRE DE TEST")
     }
 
-    pub fn portal(&self) -> Caller {
+    pub(crate) fn portal(&self) -> Caller {
         self.structure(PORTAL, "PORTAIL DE TEST")
     }
 
-    pub fn insurer(&self) -> Caller {
+    pub(crate) fn insurer(&self) -> Caller {
         self.structure(INSURER, "MUTUELLE DE TEST")
     }
 
-    pub fn structure(&self, id: &str, name: &str) -> Caller {
+    pub(crate) fn structure(&self, id: &str, name: &str) -> Caller {
         let struct_id = id.parse().expect("Struct_IdNat");
         self.caller(id, &Holder::Organisation { struct_id, name: name.to_owned(), application: "TEST".to_owned() })
     }
 
     /// A doctor of that RPPS number, in direct mode, without any right yet.
-    pub fn doctor(&self, id: &str) -> Caller {
+    pub(crate) fn doctor(&self, id: &str) -> Caller {
         let ps_id = id.parse().expect("PS_IdNat");
         let (family, given) = ("MARTIN".to_owned(), "Claire".to_owned());
         self.caller(
@@ -108,7 +109,7 @@ impl TestGateway {
     }
 
     /// A doctor whom the patient of the tests has authorised.
-    pub async fn authorised_doctor(&self, id: &str) -> Caller {
+    pub(crate) async fn authorised_doctor(&self, id: &str) -> Caller {
         let doctor = self.doctor(id);
         doctor.declare_authorisation(&patient()).await;
         doctor
@@ -121,27 +122,27 @@ impl TestGateway {
     }
 
     /// Base of the FHIR face.
-    pub fn base(&self) -> String {
+    pub(crate) fn base(&self) -> String {
         format!("https://localhost:{}/fhir", self.running.professionals.port())
     }
 
-    pub fn gateway(&self) -> &Gateway {
+    pub(crate) fn gateway(&self) -> &Gateway {
         &self.running.gateway
     }
 
     /// How many lines the journal holds.
-    pub async fn journal_lines(&self) -> usize {
+    pub(crate) async fn journal_lines(&self) -> usize {
         self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal").len()
     }
 }
 
 impl Builder {
-    pub fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) fn configured(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.config);
         self
     }
 
-    pub async fn start(self) -> TestGateway {
+    pub(crate) async fn start(self) -> TestGateway {
         let running = App::start(Arc::new(self.config), Clock::System).await.expect("gateway starts");
         for ins in [patient(), OTHER_PATIENT.parse().expect("INS")] {
             running.gateway.open_dossier(&ins).await.expect("record opens");
@@ -152,10 +153,19 @@ impl Builder {
     }
 }
 
-pub fn patient() -> Ins {
+pub(crate) fn patient() -> Ins {
     PATIENT.parse().expect("INS")
 }
 
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("free port")
+/// A port below those that the system hands out by itself, so that nobody else in a busy test run takes it.
+pub(crate) fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 8_000).expect("below 8,000");
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
