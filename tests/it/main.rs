@@ -15,4 +15,5 @@ mod handshake;
 mod layering;
 mod listening;
 mod read;
+mod readme;
 mod support;
