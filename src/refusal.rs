@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use crate::domain::ins;
+
 /// What the sender has to do. Adapters turn it into a status; the command line into a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Category {
@@ -140,9 +142,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// `found` must already be free of names, INS and medical values: mask with [`crate::domain::ins::mask`].
+    /// `found` must already be free of names and medical values. What looks like an INS is masked here, wherever
+    /// the sender put it: as a unique id, a code, even as the name of an element.
     pub fn new(rule: Rule, place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { rule, place: place.into(), found: shortened(found.into()), expected: expected.into() }
+        Self {
+            rule,
+            place: ins::mask_within(&place.into()),
+            found: shortened(ins::mask_within(&found.into())),
+            expected: ins::mask_within(&expected.into()),
+        }
     }
 
     pub fn missing(place: impl Into<String>, expected: impl Into<String>) -> Self {
@@ -204,6 +212,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The same failure of a request whose journal line is durable already.
+    pub fn journaled(self) -> Self {
+        match self {
+            Self::Refused(refusals) => Self::Journaled(refusals),
+            other => other,
+        }
+    }
+
     /// What the sender broke; none where the failure is ours.
     pub fn refusals(&self) -> &[Refusal] {
         match self {

@@ -26,6 +26,13 @@ pub struct SpoolWriter {
     fingerprinter: Fingerprinter,
 }
 
+/// Pieces of a document on their way into the store; see [`Spooled::into_pieces`].
+pub struct Pieces {
+    content: Spooled,
+    piece_bytes: usize,
+    next: u64,
+}
+
 /// Bytes of one document, whole, with their fingerprint.
 #[derive(Debug)]
 pub struct Spooled {
@@ -102,6 +109,12 @@ impl Spooled {
         }
     }
 
+    /// Hands the bytes over in pieces of `piece_bytes` (the last one shorter). A document of one piece that is in
+    /// memory is handed over as it is, without a copy.
+    pub fn into_pieces(self, piece_bytes: usize) -> Pieces {
+        Pieces { content: self, piece_bytes, next: 0 }
+    }
+
     /// The `index`-th piece of `chunk_bytes` (the last one shorter); empty when past the end.
     pub fn chunk(&mut self, index: u64, chunk_bytes: usize) -> io::Result<Bytes> {
         let start = index * chunk_bytes as u64;
@@ -118,6 +131,21 @@ impl Spooled {
                 file.read_exact(&mut buffer)?;
                 Ok(Bytes::from(buffer))
             }
+        }
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if self.next * self.piece_bytes as u64 >= self.content.fingerprint.size_bytes {
+            return None;
+        }
+        self.next += 1;
+        match &mut self.content.home {
+            Home::Memory(bytes) if bytes.len() <= self.piece_bytes => Some(Ok(std::mem::take(bytes))),
+            Home::Memory(_) | Home::File(_) => Some(self.content.chunk(self.next - 1, self.piece_bytes)),
         }
     }
 }
@@ -147,6 +175,9 @@ mod tests {
             assert_eq!(spooled.chunk(3, 9_999).unwrap(), body[29_997..39_996]);
             assert_eq!(spooled.chunk(4, 9_999).unwrap(), body[39_996..]);
             assert!(spooled.chunk(5, 9_999).unwrap().is_empty());
+            let pieces: Vec<_> = spooled.into_pieces(30_000).map(Result::unwrap).collect();
+            assert_eq!(pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [30_000, 10_000]);
+            assert_eq!(pieces.concat(), body);
         }
     }
 }

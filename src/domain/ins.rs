@@ -93,6 +93,23 @@ pub fn mask(text: &str) -> String {
     text.chars().enumerate().map(|(i, c)| if count > 4 && shown(i) { c } else { '*' }).collect()
 }
 
+/// Masks whatever in a text may be an INS, with or without its key: senders put them where none belongs.
+pub fn mask_within(text: &str) -> String {
+    let of_ins = |c: char| c.is_ascii_digit() || matches!(c, 'A' | 'B');
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(of_ins) {
+        let end = rest[start..].find(|c| !of_ins(c)).map_or(rest.len(), |at| start + at);
+        masked.push_str(&rest[..start]);
+        match end - start {
+            13 | 15 => masked.push_str(&mask(&rest[start..end])),
+            _ => masked.push_str(&rest[start..end]),
+        }
+        rest = &rest[end..];
+    }
+    masked + rest
+}
+
 fn check_matricule(text: &str) -> Result<(), InsError> {
     let bytes = text.as_bytes();
     if bytes.len() != 15 {
@@ -179,10 +196,20 @@ mod tests {
         assert!(!format!("{ins:?}").contains("070585756270"));
     }
 
+    #[test]
+    fn an_ins_is_masked_wherever_it_stands() {
+        assert_eq!(mask_within("urn:oid:1.2.250|207058575627097."), "urn:oid:1.2.250|2************97.");
+        assert_eq!(mask_within("2070585756270"), "2**********70");
+        assert_eq!(mask_within("é 269052A00123467é"), "é 2************67é");
+        let oid = "2.25.216807336150862295641978511506172918101 of 2026";
+        assert_eq!(mask_within(oid), oid);
+    }
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused_without_a_panic(text in "\\PC{0,20}") {
             let _ = Ins::parse(&text, TEST);
+            prop_assert_eq!(mask_within(&text).chars().count(), text.chars().count());
         }
 
         #[test]

@@ -67,6 +67,11 @@ impl Answer {
 }
 
 impl Declined {
+    /// Of a request whose line is durable already.
+    pub fn journaled(self) -> Self {
+        Self { failure: self.failure.journaled(), ..self }
+    }
+
     pub fn with(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
         self

@@ -10,9 +10,12 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Buf as _, Bytes};
+use http::HeaderMap;
+use http::header::EXPECT;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::time::{Sleep, sleep};
+use tokio::runtime::Handle;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::config::Limits;
 use crate::refusal::{Failure, Refusal, Rule};
@@ -27,14 +30,17 @@ pub enum BodyError {
 }
 
 /// Puts the limits of the configuration around a body.
-pub fn guarded(body: Body, limits: &Limits) -> Body {
+pub fn guarded(headers: &HeaderMap, body: Body, limits: &Limits) -> Body {
     let idle = Duration::from_secs(limits.body_idle_seconds);
+    // Who waits for a go-ahead sends nothing before it.
+    let rest = if headers.contains_key(EXPECT) { Rest::NotSent } else { Rest::OnItsWay };
     Body::new(Guarded {
         inner: body,
         remaining: limits.body_bytes_max,
         bytes_max: limits.body_bytes_max,
         idle,
         alarm: Box::pin(sleep(idle)),
+        rest,
     })
 }
 
@@ -78,7 +84,29 @@ struct Guarded {
     bytes_max: u64,
     idle: Duration,
     alarm: Pin<Box<Sleep>>,
+    rest: Rest,
 }
+
+/// What the client does with the part of the body that nobody has read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    OnItsWay,
+    /// It waits, it is done, or it broke off.
+    NotSent,
+}
+
+/// A sender who is refused early still sends. What comes is thrown away for a while: a connection closed under
+/// a sender loses the answer that says why.
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let (Rest::OnItsWay, Ok(runtime)) = (self.rest, Handle::try_current()) else { return };
+        let mut rest = std::mem::take(&mut self.inner);
+        let thrown_away = async move { while let Some(Ok(_)) = rest.frame().await {} };
+        runtime.spawn(timeout(LINGER, thrown_away));
+    }
+}
+
+const LINGER: Duration = Duration::from_secs(5);
 
 impl http_body::Body for Guarded {
     type Data = Bytes;
@@ -86,17 +114,23 @@ impl http_body::Body for Guarded {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
+        let too_large = || axum::Error::new(BodyError::TooLarge { bytes_max: this.bytes_max });
+        // What a Content-Length announces need not arrive first.
+        if this.inner.size_hint().lower() > this.remaining {
+            return Poll::Ready(Some(Err(too_large())));
+        }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
             let seconds = this.idle.as_secs();
-            let rang = this.alarm.as_mut().poll(cx);
-            return rang.map(|()| Some(Err(axum::Error::new(BodyError::Idle { seconds }))));
+            std::task::ready!(this.alarm.as_mut().poll(cx));
+            this.rest = Rest::NotSent;
+            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Idle { seconds }))));
         };
+        this.rest = if matches!(frame, Some(Ok(_))) { Rest::OnItsWay } else { Rest::NotSent };
         this.alarm.as_mut().reset(tokio::time::Instant::now() + this.idle);
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
             let Some(remaining) = this.remaining.checked_sub(length) else {
-                let error = BodyError::TooLarge { bytes_max: this.bytes_max };
-                return Poll::Ready(Some(Err(axum::Error::new(error))));
+                return Poll::Ready(Some(Err(too_large())));
             };
             this.remaining = remaining;
         }
@@ -126,9 +160,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_above_the_limit_is_cut_off() {
         let limits = Limits { body_bytes_max: 10, ..Limits::default() };
-        let exact = read_whole(guarded(Body::from("0123456789"), &limits), 100).await.unwrap();
+        let exact = read_whole(guarded(&HeaderMap::new(), Body::from("0123456789"), &limits), 100).await.unwrap();
         assert_eq!(exact, "0123456789");
-        let failure = read_whole(guarded(Body::from("0123456789a"), &limits), 100).await.unwrap_err();
+        let failure =
+            read_whole(guarded(&HeaderMap::new(), Body::from("0123456789a"), &limits), 100).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTooLarge);
         let failure = read_whole(Body::from("0123456789a"), 10).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTooLarge);
@@ -138,7 +173,7 @@ mod tests {
     async fn a_silent_body_is_cut_off() {
         let limits = Limits { body_idle_seconds: 0, ..Limits::default() };
         let silent = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        let failure = read_whole(guarded(silent, &limits), 100).await.unwrap_err();
+        let failure = read_whole(guarded(&HeaderMap::new(), silent, &limits), 100).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTimeout);
     }
 

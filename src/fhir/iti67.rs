@@ -65,7 +65,8 @@ pub fn read(query: &Query, surroundings: Surroundings<'_>) -> Result<Criteria, F
     let mut refusals = Vec::new();
     for (name, value) in &query.0 {
         let read = find(name).and_then(|parameter| {
-            let place = format!("parameter {}", parameter.name);
+            // As the sender spelled it: the name is one of our table.
+            let place = format!("parameter {name}");
             if parameter.field == Field::IsArchived {
                 archived = Some(boolean(&place, value)?);
                 return Ok(());

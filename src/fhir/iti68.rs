@@ -34,7 +34,8 @@ pub async fn retrieve(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
     let query = Query::read(parts.uri.query(), b"")?;
     let retrieved = face.gateway.retrieve(caller, id).await?.disclose();
     let entry = retrieved.entry.clone();
-    answer(&entry, parts, query.first("_format"), |range| retrieved.stream(range))
+    // A refusal tells of the document too (its type, its length): the line of the disclosure stands for it.
+    answer(&entry, parts, query.first("_format"), |range| retrieved.stream(range)).map_err(Declined::journaled)
 }
 
 /// `open` is called at most once, when bytes are to leave.

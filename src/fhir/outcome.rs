@@ -91,18 +91,33 @@ fn issue_of(refusal: &Refusal) -> Issue<'_> {
     if refusal.rule == Rule::NotFound {
         return issue;
     }
-    let Refusal { place, found, expected, rule } = refusal;
-    issue.details.text = Some(Cow::Owned(match place.as_str() {
+    let Refusal { found, expected, rule, .. } = refusal;
+    let place = in_words_of_fhir(refusal);
+    issue.details.text = Some(Cow::Owned(match place.as_ref() {
         "" => format!("expected {expected}"),
         place => format!("{place}: expected {expected}"),
     }));
     issue.diagnostics = Some(format!("found {found}; expected {expected}; source: {}", rule.source()));
-    match place_of(place) {
-        Place::Element => issue.expression = Some([place]),
+    match place_of(&place) {
+        Place::Element(path) => issue.expression = Some([path.to_owned()]),
         Place::Http(name) => issue.location = Some([format!("http.{name}")]),
         Place::Other => {}
     }
     issue
+}
+
+/// The operation names attributes as IHE does, for every face; a FHIR sender looks for an element. What is wrong
+/// with the structure was found by our own reader, in words of FHIR.
+fn in_words_of_fhir(refusal: &Refusal) -> Cow<'_, str> {
+    let place = refusal.place.as_str();
+    let renamed = ELEMENTS.iter().find_map(|(attribute, element)| {
+        let resource = place.strip_suffix(attribute)?.strip_suffix('.')?;
+        (!resource.ends_with(".attachment")).then(|| format!("{resource}.{element}"))
+    });
+    match renamed {
+        Some(renamed) if refusal.rule.category() != Category::Malformed => Cow::Owned(renamed),
+        _ => Cow::Borrowed(place),
+    }
 }
 
 fn fault_issue() -> Issue<'static> {
@@ -117,8 +132,8 @@ fn fault_issue() -> Issue<'static> {
 }
 
 enum Place<'a> {
-    /// A FHIRPath: `Bundle.entry[0].resource`.
-    Element,
+    /// A FHIRPath: `Bundle.entry[0].resource`; of a place inside a document, that of the resource it came with.
+    Element(&'a str),
     /// A header or a parameter.
     Http(&'a str),
     Other,
@@ -129,8 +144,9 @@ fn place_of(place: &str) -> Place<'_> {
         return Place::Http(name);
     }
     let path = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']' | '_');
-    if place.starts_with(|c: char| c.is_ascii_uppercase()) && place.chars().all(path) {
-        Place::Element
+    let element = place.split_once(": ").map_or(place, |(element, _)| element);
+    if element.starts_with(|c: char| c.is_ascii_uppercase()) && element.chars().all(path) {
+        Place::Element(element)
     } else {
         Place::Other
     }
@@ -279,6 +295,25 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
+const ELEMENTS: [(&str, &str); 15] = [
+    ("XDSSubmissionSet.uniqueId", "identifier"),
+    ("uniqueId", "masterIdentifier"),
+    ("patientId", "subject"),
+    ("typeCode", "type"),
+    ("formatCode", "content[0].format"),
+    ("healthcareFacilityTypeCode", "context.facilityType"),
+    ("practiceSettingCode", "context.practiceSetting"),
+    ("title", "content[0].attachment.title"),
+    ("languageCode", "content[0].attachment.language"),
+    ("creationTime", "content[0].attachment.creation"),
+    ("mimeType", "content[0].attachment.contentType"),
+    ("hash", "content[0].attachment.hash"),
+    ("size", "content[0].attachment.size"),
+    ("author", "author"),
+    ("document", "content[0].attachment"),
+];
+
 /// More issues than this help nobody.
 const ISSUES_MAX: usize = 50;
 const NOT_FOUND: &str = "there is no such document or list line here for this caller";
@@ -315,6 +350,23 @@ mod tests {
         assert_eq!(issue["expression"][0], "Bundle.entry[1].resource");
         let diagnostics = issue["diagnostics"].as_str().unwrap();
         assert!(diagnostics.contains("found abc; expected def"), "{diagnostics}");
+    }
+
+    #[test]
+    fn an_attribute_is_told_by_its_element() {
+        for (place, element) in [
+            ("Bundle.entry[1].resource.typeCode", "Bundle.entry[1].resource.type"),
+            ("DocumentReference.hash", "DocumentReference.content[0].attachment.hash"),
+            ("Bundle.entry[0].resource.XDSSubmissionSet.uniqueId", "Bundle.entry[0].resource.identifier"),
+            (
+                "Bundle.entry[1].resource.content[0].attachment.hash",
+                "Bundle.entry[1].resource.content[0].attachment.hash",
+            ),
+            ("DocumentReference: ClinicalDocument/id", "DocumentReference"),
+        ] {
+            let outcome = json(&Refusal::new(Rule::MetadataValue, place, "x", "y").into());
+            assert_eq!(outcome["issue"][0]["expression"][0], element, "{place}");
+        }
     }
 
     #[test]

@@ -81,10 +81,10 @@ pub fn find(name: &str) -> Result<&'static Parameter, Refusal> {
         return Ok(parameter);
     }
     if let Some((base, modifier)) = name.split_once(':')
-        && let Some(parameter) = named(base)
+        && named(base).is_some()
     {
         let found = format!("the modifier :{}", shown(modifier));
-        let place = format!("parameter {}", parameter.name);
+        let place = format!("parameter {base}");
         return Err(Refusal::new(Rule::ParameterValue, place, found, "the parameter without a modifier"));
     }
     // Spellings with a colon are modifiers in disguise: none is proposed.

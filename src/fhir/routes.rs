@@ -11,7 +11,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::any;
 use futures_util::{FutureExt as _, StreamExt as _};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
@@ -152,7 +154,7 @@ pub fn router(gateway: Gateway) -> Router {
     router
         .route(BASE_PATH, serving(ROOT))
         .route(&format!("{BASE_PATH}/"), serving(ROOT))
-        .route(&format!("{BASE_PATH}/{{*unknown}}"), serving(NOWHERE))
+        .fallback_service(serving(NOWHERE))
 }
 
 /// What handlers work with.
@@ -193,6 +195,11 @@ impl Face {
 
     /// The message of a body, whole and sound.
     pub async fn read_message(&self, parts: &Parts, body: Body) -> Result<Message, Failure> {
+        if let Some(coding) = parts.headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity") {
+            let found = coding.to_str().unwrap_or("unreadable");
+            let expected = "the message as it is: no coding is undone here";
+            return Err(Refusal::new(Rule::MediaType, "header Content-Encoding", found, expected).into());
+        }
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let format = WireFormat::of_content_type(content_type)?;
         let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));
@@ -201,12 +208,16 @@ impl Face {
 
     /// Serves a request whoever makes it. What no operation has written down by now is written down here, before
     /// the caller hears of it: each request that concerns a record leaves one line.
-    async fn serve(&self, operation: Operation, parts: &Parts, body: Body) -> Handled {
+    async fn serve(&self, operation: Operation, unacceptable: Option<Refusal>, parts: &Parts, body: Body) -> Handled {
         if operation == Operation::Capabilities {
-            return capability::answer(self);
+            return unacceptable.map_or_else(|| capability::answer(self), |refusal| Err(refusal.into()));
         }
         let caller = self.identify(parts).await?;
-        match self.operate(operation, &caller, parts, body).await {
+        let handled = match unacceptable {
+            Some(refusal) => Err(refusal.into()),
+            None => self.operate(operation, &caller, parts, body).await,
+        };
+        match handled {
             Ok(answer) => Ok(answer),
             Err(Declined { failure, headers }) => {
                 Err(Declined { failure: self.gateway.turn_away(&caller, failure).await, headers })
@@ -314,15 +325,18 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let id = new_uuid();
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(AnswerId(id));
+    let body = body::guarded(&parts.headers, body, &face.gateway.config.limits);
     let operation = operation_of(path, &parts.method);
-    let (format, format_refusal) = format_of(&parts);
+    let (format, unacceptable) = format_of(&parts);
     let name = operation.as_ref().map_or("none", |operation| operation.name());
-    let (handled, place) = match (operation, format_refusal) {
-        (Err(declined), _) => (Err(declined), None),
-        // A document has types of its own; its handler negotiates.
-        (Ok(operation), Some(refusal)) if operation != Operation::RetrieveDocument => (Err(refusal.into()), None),
-        (Ok(operation), _) => match face.enter(operation.lane()) {
-            Ok(place) => (guarded(&face, operation, &parts, body).await, place),
+    let (handled, place) = match operation {
+        Err(declined) => (Err(declined), None),
+        Ok(operation) => match face.enter(operation.lane()) {
+            Ok(place) => {
+                // A document has types of its own; its handler negotiates.
+                let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);
+                (guarded(&face, operation, unacceptable, &parts, body).await, place)
+            }
             Err(refusal) => (Err(refusal.into()), None),
         },
     };
@@ -344,10 +358,15 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     response
 }
 
-/// Calls the handler with the body under its limits; a panic becomes a fault of ours.
-async fn guarded(face: &Face, operation: Operation, parts: &Parts, body: Body) -> Handled {
-    let body = body::guarded(body, &face.gateway.config.limits);
-    match AssertUnwindSafe(face.serve(operation, parts, body)).catch_unwind().await {
+/// Calls the handler; a panic becomes a fault of ours.
+async fn guarded(
+    face: &Face,
+    operation: Operation,
+    unacceptable: Option<Refusal>,
+    parts: &Parts,
+    body: Body,
+) -> Handled {
+    match AssertUnwindSafe(face.serve(operation, unacceptable, parts, body)).catch_unwind().await {
         Ok(handled) => handled,
         Err(_) => Err(Fault::new("a handler panicked", operation.name()).into()),
     }

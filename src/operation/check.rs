@@ -79,22 +79,22 @@ impl Gateway {
         }
     }
 
-    /// Completes every document. The parser may hold the largest text of a document in memory (a PDF in base64),
-    /// so few are at work at one time.
+    /// Completes every document. Small ones are read where they are, warm in this core's cache; the parser may
+    /// hold the largest text of a large one in memory (a PDF in base64), so few of those are at work at one time.
     async fn complete_all(
         &self,
         caller: &Caller,
         drafts: Vec<DocumentDraft>,
         now: Timestamp,
     ) -> Result<(Vec<CheckedDocument>, Vec<Refusal>), Failure> {
-        let turn = self.readers.acquire().await.map_err(|error| Fault::new("turn of a reader", error))?;
         let (terminology, config) = (Arc::clone(&self.terminology), Arc::clone(&self.config));
         let institution = institution_of(caller);
         let rules = match caller {
             Caller::Operator => Rules::Migration,
             Caller::Direct(..) | Caller::Indirect(_) | Caller::PatientPortal(_) => Rules::Deposit,
         };
-        let reading = tokio::task::spawn_blocking(move || {
+        let size_bytes: u64 = drafts.iter().map(|draft| draft.content.fingerprint().size_bytes).sum();
+        let completing = move || {
             let intake = Intake {
                 terminology: &terminology,
                 ins_domains: &config.dmp.ins_domains,
@@ -103,10 +103,14 @@ impl Gateway {
                 rules,
             };
             complete_each(drafts, &intake)
-        });
-        let completed = reading.await.map_err(|error| Fault::new("reader of documents", error))?;
+        };
+        if size_bytes <= SMALL_BYTES {
+            return completing();
+        }
+        let turn = self.readers.acquire().await.map_err(|error| Fault::new("turn of a reader", error))?;
+        let completed = tokio::task::spawn_blocking(completing).await;
         drop(turn);
-        completed
+        completed.map_err(|error| Fault::new("reader of documents", error))?
     }
 
     /// Fills in what a set may leave to the gateway: D.3.
@@ -150,6 +154,9 @@ fn complete_each(
     }
     Ok((documents, refusals))
 }
+
+/// What takes well under a millisecond to read.
+const SMALL_BYTES: u64 = 512 * 1024;
 
 /// TRE_R209, and its code for what no other says (PV1-2 `N` of the hospital mapping).
 const ACTIVITY_OID: &str = "1.2.250.1.213.2.2";

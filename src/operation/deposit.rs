@@ -3,15 +3,16 @@
 //! Order of the checks: E.4. What concerns the message alone is checked before the write
 //! ([`super::check`]); what concerns the record is checked inside it.
 
-use super::check::{CheckedDocument, CheckedSubmission};
+use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
 use super::frame::{Attempt, store_failure};
 use super::gateway::Gateway;
 use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
 use crate::domain::association::{Association, RelationKind};
-use crate::domain::document_entry::DocumentEntry;
+use crate::domain::document_entry::{DocumentEntry, DocumentMetadata};
 use crate::domain::ids::{EntryUuid, LogicalId};
+use crate::domain::sha::Fingerprint;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
@@ -117,7 +118,7 @@ async fn find_taken(
     let expected = "an id that no other document or submission bears; the same one only for the very same submission";
     let set_id = &submission.set.unique_id;
     if known.is_some_and(|known| known.unique_id == set_id.to_urn()) {
-        let place = format!("{}.uniqueId", submission.set_place);
+        let place = format!("{}.XDSSubmissionSet.uniqueId", submission.set_place);
         refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, set_id.to_string(), expected));
     }
     // Nobody known: the first document's id is free, as has just been seen.
@@ -186,7 +187,7 @@ async fn insert(
     submission_set::insert(tx, permit, &set, &submission.digest, now).await?;
     let mut outcome = DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now };
     let mut mentions = Vec::new();
-    for (mut document, associations) in submission.documents.into_iter().zip(targets) {
+    for (document, associations) in submission.documents.into_iter().zip(targets) {
         let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
@@ -194,8 +195,9 @@ async fn insert(
                 replaced.push(association.target);
             }
         }
-        let stored = content::insert(tx, permit, &mut document.content).await?;
-        let entry = new_entry(document, &outcome, associations);
+        let fingerprint = document.content.fingerprint();
+        let stored = content::insert(tx, permit, document.content).await?;
+        let entry = new_entry(document.metadata, fingerprint, &outcome, associations);
         document_entry::insert(tx, permit, &entry, stored).await?;
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
@@ -205,7 +207,12 @@ async fn insert(
 }
 
 /// First version of a document: its logicalId is its own, its entryUUID the same (D.2: lid = entryUUID).
-fn new_entry(document: CheckedDocument, outcome: &DepositOutcome, associations: Vec<Association>) -> DocumentEntry {
+fn new_entry(
+    metadata: DocumentMetadata,
+    fingerprint: Fingerprint,
+    outcome: &DepositOutcome,
+    associations: Vec<Association>,
+) -> DocumentEntry {
     let logical_id = LogicalId::new();
     DocumentEntry {
         entry_uuid: EntryUuid(logical_id.0),
@@ -213,8 +220,8 @@ fn new_entry(document: CheckedDocument, outcome: &DepositOutcome, associations: 
         version: 1,
         submission_set: outcome.submission_set,
         availability_status: AvailabilityStatus::Approved,
-        fingerprint: document.content.fingerprint(),
-        metadata: document.metadata,
+        fingerprint,
+        metadata,
         associations,
         registered: outcome.registered,
         updated: outcome.registered,

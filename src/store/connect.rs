@@ -124,8 +124,8 @@ fn sqlite_options(file: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-const PAGE_BYTES: u32 = 8192;
-/// 32 MiB of log between two copies into the file.
+const PAGE_BYTES: u32 = 16384;
+/// 64 MiB of log between two copies into the file.
 const WAL_PAGES: &str = "4096";
 const WAL_LEFT_BYTES: &str = "67108864";
 /// Negative: KiB. Small, for the page cache of the system does the work.

@@ -14,17 +14,15 @@ pub const CHUNK_BYTES: usize = 512 * 1024;
 pub struct DocumentId(pub(super) i64);
 
 /// Stores the bytes with their fingerprint.
-pub async fn insert(tx: &mut Tx<'_>, _permit: &Permit<Deposit>, content: &mut Spooled) -> Result<DocumentId, Error> {
+pub async fn insert(tx: &mut Tx<'_>, _permit: &Permit<Deposit>, content: Spooled) -> Result<DocumentId, Error> {
     let Fingerprint { sha1, sha256, size_bytes } = content.fingerprint();
     let size = i64::try_from(size_bytes).map_err(|error| Error::inconsistent("document", error))?;
     let params = vec![sha1.0.to_vec().into(), sha256.0.to_vec().into(), size.into()];
     let row = tx.fetch_optional(INSERT, params).await?;
     let id = row.ok_or_else(|| Error::inconsistent("document", "no id returned"))?.integer(0)?;
-    for position in 0..size_bytes.div_ceil(CHUNK_BYTES as u64) {
-        let bytes = content.chunk(position, CHUNK_BYTES)?;
-        let position = i64::try_from(position).map_err(|error| Error::inconsistent("document", error))?;
-        // Taken over without a copy where this was the only holder.
-        tx.execute(INSERT_CHUNK, vec![id.into(), position.into(), Param::Bytes(bytes.into())]).await?;
+    for (position, bytes) in content.into_pieces(CHUNK_BYTES).enumerate() {
+        // The bytes of a document of one chunk are taken over without a copy.
+        tx.execute(INSERT_CHUNK, vec![id.into(), position.into(), Param::Bytes(bytes?.into())]).await?;
     }
     Ok(DocumentId(id))
 }

@@ -1,6 +1,5 @@
 //! One test program: the real gateway on a real TLS port, one behaviour a test.
 
-#![expect(unreachable_pub, reason = "a test program has no outside")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,12 +7,14 @@
 )]
 
 mod access;
+mod bad_input;
 mod corpus;
 mod crash;
 mod deposit;
 mod handshake;
 mod layering;
 mod listening;
+mod pressure;
 mod read;
 mod readme;
 mod support;

@@ -22,7 +22,8 @@ pub(super) fn read_resource(cut: &Cut) -> Result<Resource, Failure> {
     })?;
     let json = Json::parse(text).map_err(|error| {
         let place = cut.place_of(error.line, error.column);
-        Refusal::new(Rule::JsonSyntax, place, "text that is no JSON", error.message)
+        let expected = error.message.strip_prefix("expected ").unwrap_or(&error.message);
+        Refusal::new(Rule::JsonSyntax, place, "text that is no JSON", expected)
     })?;
     let root = json.get("resourceType").and_then(Json::as_str).unwrap_or("resource");
     let mut refusals = Vec::new();
@@ -93,6 +94,9 @@ fn refusal_of(issue: &fhirkit::Issue) -> Refusal {
     // "… is not a valid date", "… is not a FHIR integer": the head quotes the value.
     for infix in [" is not a valid ", " is not a FHIR ", " is not a ", " is not an ", " is outside the "] {
         if let Some((_, form)) = message.rsplit_once(infix) {
+            if form.contains("resource type") {
+                return structure("another type of resource", "a type of resource that this server reads");
+            }
             return structure("a value of another form", form);
         }
     }

@@ -147,7 +147,7 @@ impl WireFormat {
             "application/fhir+xml" | "application/xml" | "text/xml" if parameters_ok => Ok(Self::Xml),
             _ => {
                 let expected = "application/fhir+json or application/fhir+xml, FHIR version 4.0, in UTF-8";
-                Err(Refusal::new(Rule::MediaType, "Content-Type", text, expected))
+                Err(Refusal::new(Rule::MediaType, "header Content-Type", text, expected))
             }
         }
     }

@@ -22,5 +22,5 @@ pub struct Issue<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub location: Option<[String; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expression: Option<[&'a str; 1]>,
+    pub expression: Option<[String; 1]>,
 }

@@ -6,8 +6,12 @@ use carnet::cli::message;
 use carnet::domain::ins::Ins;
 use carnet::tls::development_pki::Issued;
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::Full;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Full, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::Document;
 use super::gateway::patient;
@@ -16,6 +20,9 @@ pub struct Caller {
     pub id: String,
     pub client: Client,
     base: String,
+    server_ca: String,
+    certificate_pem: String,
+    key_pem: String,
 }
 
 /// An answer, read whole.
@@ -29,7 +36,14 @@ pub struct Answer {
 impl Caller {
     pub fn new(id: &str, server_ca: &str, issued: &Issued, base: String) -> Self {
         let identity = Identity::Certificate { chain_pem: &issued.certificate_pem, key_pem: &issued.key_pem };
-        Self { id: id.to_owned(), client: Client::new(server_ca, identity).expect("client"), base }
+        Self {
+            id: id.to_owned(),
+            client: Client::new(server_ca, identity).expect("client"),
+            base,
+            server_ca: server_ca.to_owned(),
+            certificate_pem: issued.certificate_pem.clone(),
+            key_pem: issued.key_pem.clone(),
+        }
     }
 
     pub async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
@@ -58,7 +72,48 @@ impl Caller {
 
     /// The same caller, for another task.
     pub fn again(&self) -> Self {
-        Self { id: self.id.clone(), client: self.client.clone(), base: self.base.clone() }
+        Self {
+            id: self.id.clone(),
+            client: self.client.clone(),
+            base: self.base.clone(),
+            server_ca: self.server_ca.clone(),
+            certificate_pem: self.certificate_pem.clone(),
+            key_pem: self.key_pem.clone(),
+        }
+    }
+
+    /// A connection of HTTP/1.1 to be written on by hand.
+    pub async fn connect(&self) -> TlsStream<TcpStream> {
+        self.client.connect(&self.base.parse().expect("URL")).await.expect("connection")
+    }
+
+    /// ITI-65 whose length is not announced.
+    pub async fn send_in_chunks(&self, body: &str) -> Answer {
+        let pieces: Vec<_> = body.as_bytes().chunks(64 * 1024).map(Bytes::copy_from_slice).collect();
+        let frames =
+            futures_util::stream::iter(pieces.into_iter().map(|piece| Ok::<_, std::io::Error>(Frame::data(piece))));
+        let request = Request::post(self.base.as_str()).header("content-type", "application/fhir+json");
+        let request = request.body(StreamBody::new(frames)).expect("request");
+        let (parts, body) = self.client.send(request).await.expect("answer").into_parts();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// An HTTP/2 POST.
+    pub async fn send_over_http2(&self, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let identity = Identity::Certificate { chain_pem: &self.certificate_pem, key_pem: &self.key_pem };
+        let mut config = Client::config(&self.server_ca, identity, rustls::ALL_VERSIONS).expect("TLS settings");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = Client::with_config(config).connect(&self.base.parse().expect("URL")).await.expect("connection");
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (mut sender, connection) = handshake.await.expect("HTTP/2");
+        tokio::spawn(connection);
+        let mut request = Request::post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).expect("request");
+        let (parts, body) = sender.send_request(request).await.expect("answer").into_parts();
+        Answer { status: parts.status, headers: parts.headers, body: body.collect().await.expect("body").to_bytes() }
     }
 
     /// ITI-65 against a server that may be gone: `None` when no answer came.

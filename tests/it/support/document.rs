@@ -6,9 +6,14 @@ use carnet::cli::specimen::Specimen;
 use carnet::domain::code::Code;
 use carnet::domain::ids::UniqueId;
 use carnet::domain::ins::Ins;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::gateway::patient;
+
+/// A unique id that no document bears.
+pub fn new_unique_id() -> UniqueId {
+    new_oid()
+}
 
 /// One document with what its source says of it.
 pub struct Document {
@@ -35,6 +40,31 @@ impl Document {
 
     pub fn discharge_letter_of(patient: Ins) -> Self {
         Self::of(Specimen::ldl_ses(), patient)
+    }
+
+    /// A scanned letter: no header, so its source must say everything.
+    pub fn scan() -> Self {
+        let document = Self {
+            patient: patient(),
+            unique_id: new_oid(),
+            type_code: Code::new("2.16.840.1.113883.6.1", "11490-0"),
+            title: "Lettre numérisée".to_owned(),
+            mime_type: "application/pdf",
+            content: b"%PDF-1.4\n%%EOF\n".to_vec(),
+            replaces: None,
+            bundle: Value::Null,
+        };
+        let mut document = document.rebuilt();
+        let reference = &mut document.bundle["entry"][1]["resource"];
+        let code = |system: &str, code: &str| json!({ "coding": [{ "system": system, "code": code }] });
+        let who = json!({ "system": "urn:oid:1.2.250.1.71.4.2.1", "value": "899700000016" });
+        reference["author"] = json!([{ "type": "Practitioner", "identifier": who }]);
+        reference["context"] = json!({
+            "facilityType": code("urn:oid:1.2.250.1.71.4.2.4", "SA01"),
+            "practiceSetting": code("urn:oid:1.2.250.1.213.1.1.4.9", "ETABLISSEMENT")
+        });
+        reference["content"][0]["attachment"]["creation"] = "2026-03-02T10:00:00+01:00".into();
+        document
     }
 
     fn of(specimen: Specimen, patient: Ins) -> Self {
