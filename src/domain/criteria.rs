@@ -88,8 +88,9 @@ impl Default for Page {
 }
 
 impl Criteria {
-    /// Whether the search names a record or an entry: a search over everybody's records does not exist.
+    /// Whether the search names one record, or one entry of one: a search over several records does not exist,
+    /// for what it leaves out would tell which of them the caller may not see.
     pub fn is_anchored(&self) -> bool {
-        self.patient.is_some() || !self.identifiers.is_empty() || !self.logical_ids.is_empty()
+        self.patient.is_some() || self.identifiers.len() + self.logical_ids.len() == 1
     }
 }

@@ -107,10 +107,15 @@ impl Gateway {
         if size_bytes <= SMALL_BYTES {
             return completing();
         }
-        let turn = self.readers.acquire().await.map_err(|error| Fault::new("turn of a reader", error))?;
-        let completed = tokio::task::spawn_blocking(completing).await;
-        drop(turn);
-        completed.map_err(|error| Fault::new("reader of documents", error))?
+        let readers = Arc::clone(&self.readers);
+        let turn = readers.acquire_owned().await.map_err(|error| Fault::new("turn of a reader", error))?;
+        let reading = tokio::task::spawn_blocking(move || {
+            // The turn ends with the work: a caller who hangs up frees nothing that is still in use.
+            let completed = completing();
+            drop(turn);
+            completed
+        });
+        reading.await.map_err(|error| Fault::new("reader of documents", error))?
     }
 
     /// Fills in what a set may leave to the gateway: D.3.

@@ -3,6 +3,9 @@
 //! Order of the checks: E.4. What concerns the message alone is checked before the write
 //! ([`super::check`]); what concerns the record is checked inside it.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
 use super::frame::{Attempt, store_failure};
@@ -17,8 +20,8 @@ use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
-use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, find_one, list_of_submission_set};
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::store::search::{EntryName, find_one};
 use crate::store::submission_set::Known;
 use crate::store::{self, Tx, content, document_entry, dossier, submission_set};
 
@@ -30,7 +33,9 @@ impl Gateway {
         request: DepositRequest,
     ) -> Result<Journaled<DepositOutcome>, Failure> {
         let bytes = request.documents.iter().map(|document| document.content.fingerprint().size_bytes).sum();
-        self.store.check_room(bytes).map_err(store_failure)?;
+        let room = self.store.reserve_room(bytes).map_err(store_failure)?;
+        let place = Arc::clone(&self.writers).acquire_owned().await;
+        let place = place.map_err(|error| Fault::new("place of a deposit", error))?;
         let attempt = self.attempt(caller, Action::Deposit);
         let checked = match self.check(caller, request, attempt.now).await {
             Ok(checked) => checked,
@@ -45,6 +50,7 @@ impl Gateway {
             Box::pin(async move {
                 let (event, outcome) = store_submission(tx, &attempt, &caller, checked).await?;
                 record(tx, &event).await?;
+                drop((room, place));
                 Ok(outcome)
             })
         });
@@ -73,7 +79,8 @@ async fn store_submission(
     };
     let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
     if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
-        return sent_before(tx, attempt, &permit, known).await;
+        let known = known.clone();
+        return sent_before(tx, attempt, submission, &known).await;
     }
     let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
     refusals.extend(find_taken(tx, &submission, known.as_ref()).await?);
@@ -91,21 +98,25 @@ fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposi
         && (kind, number) == (holder.kind(), holder.number())
 }
 
+/// The answer that the first sending got: made of what was sent, for what became of it since (a mask, a newer
+/// version) is no business of a resend.
 async fn sent_before(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
-    permit: &Permit<Deposit>,
+    submission: CheckedSubmission,
     known: &Known,
 ) -> Result<Stored, store::Error> {
-    let entries = list_of_submission_set(tx, permit, known.uuid).await?.into_iter();
-    let replaced = |entry: &DocumentEntry| {
+    let mut outcome = DepositOutcome { submission_set: known.uuid, entries: Vec::new(), registered: known.registered };
+    let stored = document_entry::list_of_submission_set(tx, known.uuid).await?;
+    for (document, (logical_id, associations)) in submission.documents.into_iter().zip(stored) {
         let replaces = |association: &&Association| association.kind == RelationKind::Replaces;
-        entry.associations.iter().filter(replaces).map(|association| association.target).collect()
-    };
-    let entries = entries.map(|entry| DepositedEntry { replaced: replaced(&entry), entry });
-    let outcome =
-        DepositOutcome { submission_set: known.uuid, entries: entries.collect(), registered: known.registered };
-    Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, Vec::new()), Ok(outcome)))
+        let replaced = associations.iter().filter(replaces).map(|association| association.target).collect();
+        let fingerprint = document.content.fingerprint();
+        let entry = first_version(logical_id, document.metadata, fingerprint, &outcome, associations);
+        outcome.entries.push(DepositedEntry { entry, replaced });
+    }
+    let mentions = outcome.entries.iter().map(|deposited| EntryMention::of(&deposited.entry)).collect();
+    Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, mentions), Ok(outcome)))
 }
 
 /// Every unique id that somebody bears already. Said to whoever asks: unique ids carry no meaning (D.2).
@@ -142,12 +153,19 @@ async fn find_targets(
 ) -> Result<(Vec<Vec<Association>>, Vec<Refusal>), store::Error> {
     let mut refusals = Vec::new();
     let mut all = Vec::new();
+    let mut replaced = HashSet::new();
     for document in &submission.documents {
         let mut associations = Vec::new();
         for relation in &document.relations {
             match find_one(tx, permit, &entry_name(&relation.target)).await? {
                 Some((target, _)) if may_relate(relation.kind, &target) => {
-                    associations.push(Association { kind: relation.kind, target: target.logical_id });
+                    let association = Association { kind: relation.kind, target: target.logical_id };
+                    let again = associations.contains(&association);
+                    if !again && relation.kind == RelationKind::Replaces && !replaced.insert(target.logical_id) {
+                        refusals.push(bad_target(relation, "a document that another of this submission replaces"));
+                    } else if !again {
+                        associations.push(association);
+                    }
                 }
                 Some((target, _)) => refusals.push(bad_target(relation, target.availability_status.word())),
                 None => refusals.push(bad_target(relation, "no such document")),
@@ -197,7 +215,7 @@ async fn insert(
         }
         let fingerprint = document.content.fingerprint();
         let stored = content::insert(tx, permit, document.content).await?;
-        let entry = new_entry(document.metadata, fingerprint, &outcome, associations);
+        let entry = first_version(LogicalId::new(), document.metadata, fingerprint, &outcome, associations);
         document_entry::insert(tx, permit, &entry, stored).await?;
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
@@ -206,14 +224,14 @@ async fn insert(
     Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))
 }
 
-/// First version of a document: its logicalId is its own, its entryUUID the same (D.2: lid = entryUUID).
-fn new_entry(
+/// First version of a document: its entryUUID is its logicalId (D.2).
+fn first_version(
+    logical_id: LogicalId,
     metadata: DocumentMetadata,
     fingerprint: Fingerprint,
     outcome: &DepositOutcome,
     associations: Vec<Association>,
 ) -> DocumentEntry {
-    let logical_id = LogicalId::new();
     DocumentEntry {
         entry_uuid: EntryUuid(logical_id.0),
         logical_id,

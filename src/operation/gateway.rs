@@ -22,6 +22,8 @@ pub struct Gateway {
     pub(super) store: Store,
     /// Documents being parsed at one time: the parser may hold the largest text of each in memory.
     pub(super) readers: Arc<Semaphore>,
+    /// Deposits whose bytes are held for the writer: a caller who hangs up frees no place that is still used.
+    pub(super) writers: Arc<Semaphore>,
 }
 
 impl Gateway {
@@ -39,12 +41,13 @@ impl Gateway {
         let spool =
             SpoolSettings { directory: Arc::new(directory), memory_bytes_max: config.limits.document_memory_bytes_max };
         let readers = Arc::new(Semaphore::new(READERS));
-        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, store, readers })
+        let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
+        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, store, readers, writers })
     }
 
-    /// Whether the database answers: what readiness means.
+    /// Whether deposits and journal lines get through to the disk.
     pub async fn is_ready(&self) -> bool {
-        self.store.read("ready", |tx| Box::pin(crate::store::journal::last(tx))).await.is_ok()
+        self.store.probe().await.is_ok()
     }
 }
 

@@ -30,8 +30,8 @@ impl Gateway {
     /// when the patient is named, nothing found when only an identifier is.
     pub async fn search(&self, caller: &Caller, criteria: &Criteria) -> Result<Journaled<SearchOutcome>, Failure> {
         if !criteria.is_anchored() {
-            let expected = "patient.identifier, or identifier";
-            let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "neither", expected);
+            let expected = "patient.identifier, or one identifier or _id alone";
+            let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "no patient", expected);
             return Err(self.turn_away(caller, refusal.into()).await);
         }
         let attempt = self.attempt(caller, Action::Search);
@@ -106,17 +106,15 @@ async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossi
     if let Some(ins) = &criteria.patient {
         return dossier::find_by_ins(tx, ins).await;
     }
-    for id in &criteria.logical_ids {
-        if let Some(found) = document_entry::find_dossier(tx, *id).await? {
-            return dossier::load(tx, found).await.map(Some);
-        }
+    let found = match (criteria.logical_ids.first(), criteria.identifiers.first()) {
+        (Some(id), _) => document_entry::find_dossier(tx, *id).await?,
+        (None, Some(urn)) => document_entry::find_dossier_by_identifier(tx, urn).await?,
+        (None, None) => None,
+    };
+    match found {
+        Some(id) => dossier::load(tx, id).await.map(Some),
+        None => Ok(None),
     }
-    for urn in &criteria.identifiers {
-        if let Some(found) = document_entry::find_dossier_by_identifier(tx, urn).await? {
-            return dossier::load(tx, found).await.map(Some);
-        }
-    }
-    Ok(None)
 }
 
 fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
@@ -21,8 +23,9 @@ pub struct Store {
     writer: GroupCommit,
     readers: SqlitePool,
     file: PathBuf,
-    bytes_max: u64,
-    free_bytes_min: u64,
+    room: Room,
+    /// Bytes that deposits under way may yet write.
+    reserved: Arc<AtomicU64>,
 }
 
 /// How much room deposits may use.
@@ -52,8 +55,8 @@ impl Store {
             writer: GroupCommit::start(connection),
             readers,
             file: file.to_owned(),
-            bytes_max: room.bytes_max,
-            free_bytes_min: room.free_bytes_min,
+            room,
+            reserved: Arc::default(),
         })
     }
 
@@ -84,17 +87,39 @@ impl Store {
         outcome
     }
 
-    /// Errors: `Full` when a deposit of `bytes` would eat the room that the journal keeps.
-    pub fn check_room(&self, bytes: u64) -> Result<(), Error> {
+    /// Keeps room for a deposit of `bytes` until the reservation is dropped.
+    ///
+    /// Errors: `Full` when it would eat, with those under way, the room that the journal keeps.
+    pub fn reserve_room(&self, bytes: u64) -> Result<Reservation, Error> {
+        // Bytes are written twice: to the write-ahead log, later to the file.
+        let wanted = bytes.saturating_mul(2);
+        let reservation = Reservation { reserved: Arc::clone(&self.reserved), bytes: wanted };
+        let under_way = self.reserved.fetch_add(wanted, Ordering::Relaxed).saturating_add(wanted);
         let used = std::fs::metadata(&self.file)?.len();
-        if self.bytes_max > 0 && used.saturating_add(bytes) > self.bytes_max {
+        if self.room.bytes_max > 0 && used.saturating_add(under_way / 2) > self.room.bytes_max {
             return Err(Error::Full);
         }
         let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        // Bytes are written twice: to the write-ahead log, later to the file.
-        if free < self.free_bytes_min.saturating_add(bytes.saturating_mul(2)) { Err(Error::Full) } else { Ok(()) }
+        if free < self.room.free_bytes_min.saturating_add(under_way) { Err(Error::Full) } else { Ok(reservation) }
+    }
+
+    /// Whether the writer gets through to the disk: what readiness means.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.write("probe", |_| Box::pin(async { Ok(()) })).await
+    }
+}
+
+/// Room that a deposit under way may use. Given back when dropped.
+pub struct Reservation {
+    reserved: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

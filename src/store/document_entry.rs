@@ -9,6 +9,7 @@ use super::content::DocumentId;
 use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
+use super::search::fold;
 use crate::access::decide::{Act, Deposit, Permit};
 use crate::access::visibility::Visibility;
 use crate::domain::association::{Association, RelationKind};
@@ -17,7 +18,7 @@ use crate::domain::code::Code;
 use crate::domain::confidentiality::{Confidentiality, ConfidentialityLevel, VisibilityLabel};
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
@@ -42,6 +43,32 @@ pub async fn insert(
         tx.execute(INSERT_ASSOCIATION, vec![source.into(), association.kind.code().into(), target.into()]).await?;
     }
     Ok(())
+}
+
+/// The entries of one submission set in the order of their deposit, each with what it was related to.
+pub async fn list_of_submission_set(
+    tx: &mut Tx<'_>,
+    set: SubmissionSetUuid,
+) -> Result<Vec<(LogicalId, Vec<Association>)>, Error> {
+    let mut entries: Vec<(LogicalId, Vec<Association>)> = Vec::new();
+    for row in tx.fetch_all(LIST_OF_SUBMISSION_SET, vec![set.to_string().into()]).await? {
+        let logical_id: LogicalId = parse(&row.text(0)?)?;
+        if entries.last().is_none_or(|(last, _)| *last != logical_id) {
+            entries.push((logical_id, Vec::new()));
+        }
+        if let (Some(kind), Some(target)) = (row.text_or_null(1)?, row.text_or_null(2)?) {
+            let kind = RelationKind::from_code(&kind).ok_or_else(|| Error::inconsistent("association", "kind"))?;
+            let association = Association { kind, target: parse(&target)? };
+            entries.last_mut().into_iter().for_each(|(_, associations)| associations.push(association));
+        }
+    }
+    Ok(entries)
+}
+
+/// The documents of a record that the patient has masked.
+pub async fn list_masked(tx: &mut Tx<'_>, dossier: DossierId) -> Result<Vec<LogicalId>, Error> {
+    let params = vec![dossier.to_string().into(), VisibilityLabel::MasquePs.code().into()];
+    tx.fetch_all(LIST_MASKED, params).await?.iter().map(|row| parse(&row.text(0)?)).collect()
 }
 
 /// Whether some document, in whichever record, already bears `unique_id`.
@@ -276,6 +303,8 @@ fn author_params(entry_id: i64, position: usize, part: &str, author: &Author) ->
         person_id.map(|id| id.value.clone()).into(),
         person.and_then(|person| person.family.clone()).into(),
         person.and_then(|person| person.given.clone()).into(),
+        person.and_then(|person| person.family.as_deref().map(fold)).into(),
+        person.and_then(|person| person.given.as_deref().map(fold)).into(),
         institution_id.map(|id| id.system.clone()).into(),
         institution_id.map(|id| id.value.clone()).into(),
         institution.map(|institution| institution.name.clone().unwrap_or_default()).into(),
@@ -511,7 +540,7 @@ UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $
 
 const INSERT_AUTHORS: &str = "-- store::document_entry::insert_authors
 INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
-  institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display)
+  family_folded, given_folded, institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display)
 VALUES ";
 
 const INSERT_ITEMS: &str = "-- store::document_entry::insert_items
@@ -520,6 +549,15 @@ INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, e
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";
 
+const LIST_OF_SUBMISSION_SET: &str = "-- store::document_entry::list_of_submission_set
+SELECT e.logical_id, a.kind, a.target_logical_id
+FROM document_entry e LEFT JOIN association a ON a.source_logical_id = e.logical_id
+WHERE e.submission_set_uuid = $1 ORDER BY e.entry_id, a.kind, a.target_logical_id";
+
+const LIST_MASKED: &str = "-- store::document_entry::list_masked
+SELECT e.logical_id FROM document_entry e JOIN document_entry_label l ON l.entry_id = e.entry_id
+WHERE e.dossier_id = $1 AND l.label = $2 AND e.status <> 'deleted' ORDER BY e.entry_id";
+
 const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
 SELECT entry_id FROM document_entry WHERE unique_id = $1";
 
@@ -527,7 +565,9 @@ const FIND_DOSSIER: &str = "-- store::document_entry::find_dossier
 SELECT dossier_id FROM document_entry WHERE logical_id = $1";
 
 const FIND_DOSSIER_BY_IDENTIFIER: &str = "-- store::document_entry::find_dossier_by_identifier
-SELECT dossier_id FROM document_entry WHERE unique_id = $1 UNION SELECT dossier_id FROM document_entry WHERE entry_uuid = $2";
+SELECT dossier_id FROM document_entry WHERE unique_id = $1
+UNION SELECT dossier_id FROM document_entry WHERE entry_uuid = $2
+UNION SELECT dossier_id FROM document_entry WHERE logical_id = $2";
 
 const FIND_ENTRY_ID: &str = "-- store::document_entry::find_entry_id
 SELECT entry_id FROM document_entry WHERE logical_id = $1 AND dossier_id = $2";

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use sqlx::sqlite::SqliteConnection;
+use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::error::Error;
@@ -58,7 +59,10 @@ impl GroupCommit {
             })
         });
         let (done, answer) = oneshot::channel();
-        self.queue.send_timeout(Queued { job: erased, done }, QUEUE_WAIT).await.map_err(|_| Error::Busy)?;
+        self.queue.send_timeout(Queued { job: erased, done }, QUEUE_WAIT).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => Error::Busy,
+            SendTimeoutError::Closed(_) => Error::Stopped,
+        })?;
         answer.await.map_err(|_| Error::Stopped)??;
         committed.await.map_err(|_| Error::Stopped)
     }

@@ -3,16 +3,19 @@
 //! What a permit hides is outside the statement that finds, counts and pages: it never reaches a row, a total
 //! or a link. Source: F.4 (13 to 16), E.5.
 
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
+
 use super::composer::Composer;
 use super::content::DocumentId;
 use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
-use crate::access::decide::{Act, Consult, Deposit, Permit, SetList};
+use crate::access::decide::{Act, Consult, Permit, SetList};
 use crate::access::visibility::{Masked, Scope, Visibility};
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 
 /// What a search found: how many in all, and the page asked for.
@@ -74,23 +77,6 @@ async fn select_one(
     Ok(read_entries(tx, &rows, visibility).await?.pop())
 }
 
-/// The entries of one submission set that the permit shows, in the order of their deposit.
-pub async fn list_of_submission_set(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    set: SubmissionSetUuid,
-) -> Result<Vec<DocumentEntry>, Error> {
-    let mut all = select();
-    all.push_param(permit.dossier().to_string().into());
-    all.push(" AND e.submission_set_uuid = ");
-    all.push_param(set.to_string().into());
-    all.push_visibility("e", permit.visibility());
-    all.push(" ORDER BY e.entry_id");
-    let rows = all.fetch_all(tx).await?;
-    let entries = read_entries(tx, &rows, permit.visibility()).await?;
-    Ok(entries.into_iter().map(|(entry, _)| entry).collect())
-}
-
 /// One entry of the record whatever hides it: for the patient's own acts, which no label stands against.
 pub async fn find_by_owner(
     tx: &mut Tx<'_>,
@@ -130,8 +116,8 @@ fn push_conditions<A: Act>(composer: &mut Composer, permit: &Permit<A>, criteria
     push_below(composer, EVENTS, &criteria.events);
     push_labels(composer, &criteria.labels);
     push_exists(composer, AUTHOR_IDS, criteria.author_ids.iter().map(|id| id.as_str().into()).collect());
-    push_like(composer, "a.family", &criteria.author_families);
-    push_like(composer, "a.given", &criteria.author_givens);
+    push_like(composer, "a.family_folded", &criteria.author_families);
+    push_like(composer, "a.given_folded", &criteria.author_givens);
     push_exists(composer, REFERENCES, criteria.reference_ids.iter().map(|id| id.as_str().into()).collect());
     push_times(composer, ("e.creation_from_us", "e.creation_to_us"), &criteria.creation);
     push_times(composer, ("e.start_from_us", "COALESCE(e.stop_to_us, e.start_to_us)"), &criteria.period);
@@ -230,7 +216,7 @@ fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion]) {
     composer.push(")))");
 }
 
-/// FHIR string search: starts with, whatever the case.
+/// FHIR string search: starts with, whatever the case and the accents.
 fn push_like(composer: &mut Composer, column: &'static str, wanted: &[String]) {
     if wanted.is_empty() {
         return;
@@ -239,14 +225,19 @@ fn push_like(composer: &mut Composer, column: &'static str, wanted: &[String]) {
         " AND EXISTS (SELECT 1 FROM document_entry_author a WHERE a.entry_id = e.entry_id AND a.part = 'author' AND (",
     );
     for (index, text) in wanted.iter().enumerate() {
-        composer.push(if index > 0 { " OR LOWER(" } else { "LOWER(" });
+        composer.push(if index > 0 { " OR " } else { "" });
         composer.push(column);
-        composer.push(") LIKE ");
-        let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        composer.push(" LIKE ");
+        let escaped = fold(text).replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
         composer.push_param(format!("{escaped}%").into());
         composer.push(" ESCAPE '\\'");
     }
     composer.push("))");
+}
+
+/// A name without case and accents.
+pub(super) fn fold(name: &str) -> String {
+    name.nfd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
 }
 
 fn push_times(composer: &mut Composer, (from, to): (&'static str, &'static str), bounds: &[TimeCriterion]) {

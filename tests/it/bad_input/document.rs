@@ -49,6 +49,15 @@ async fn a_script_is_refused_wherever_it_hides() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_self_presenting_document_is_accepted_without_a_script_only() {
+    let desk = Desk::open().await;
+    let letter = Document::discharge_letter();
+    let presented = self_presenting(&String::from_utf8(letter.content.clone()).unwrap(), "<html/>");
+    desk.hospital.deposited(&letter.with_content(presented.into_bytes())).await;
+    is_refused("cda-forbidden", |text| self_presenting(&text, "<html><script>alert(1)</script></html>")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_document_nested_ten_thousand_deep_is_refused() {
     let deep = format!("{}{}</ClinicalDocument>", "<a>".repeat(10_000), "</a>".repeat(10_000));
     is_refused("cda-limit", |text| text.replacen("</ClinicalDocument>", &deep, 1)).await;
@@ -101,6 +110,15 @@ async fn metadata_of_another_document_are_refused() {
     });
     let place = "Bundle.entry[1].resource.masterIdentifier";
     desk.refuses(Sent::bundle(&bundle), 422, "cda-metadata-mismatch", place).await;
+}
+
+fn self_presenting(text: &str, page: &str) -> String {
+    let document = &text[text.find(ROOT).unwrap()..];
+    format!(
+        "<xsl:stylesheet xmlns:xsl=\"http://www.w3.org/1999/XSL/Transform\" version=\"1.0\">\
+         <xsl:template match=\"/\">{page}</xsl:template>\
+         <data:Contenu xmlns:data=\"urn:asip-sante:ci-sis\">{document}</data:Contenu></xsl:stylesheet>"
+    )
 }
 
 /// Deposits the letter with its text changed, by both transactions; the place is inside the document.

@@ -107,6 +107,8 @@ CREATE TABLE document_entry_author (
     person_id          TEXT,
     family             TEXT,
     given              TEXT,
+    family_folded      TEXT,                           -- without case and accents: what a search by name compares
+    given_folded       TEXT,
     institution_system TEXT,
     institution_id     TEXT,
     institution_name   TEXT,
