@@ -278,8 +278,8 @@ impl Config {
 
 const ENVIRONMENT_PREFIX: &str = "CARNET_";
 
-/// Every known key: section, key. A test holds this against the structs above.
-const KEYS: &[(&str, &[&str])] = &[
+/// Every known key: section, key.
+pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
     ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),

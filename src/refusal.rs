@@ -92,7 +92,6 @@ rules! {
     BundleType = "bundle-type", Rule, "IHE MHD ITI-65 3.65.4.1.2";
     BundleEntry = "bundle-entry", Rule, "IHE MHD ITI-65 3.65.4.1.2";
     SubmissionSetCount = "submission-set-count", Rule, "IHE MHD ITI-65 3.65.4.1.2; domain E.4 (4)";
-    SubmissionSetAuthor = "submission-set-author", Rule, "domain D.3, E.4 (4)";
     ReferenceUnresolved = "reference-unresolved", Rule, "IHE MHD ITI-65 3.65.4.1.2";
     MissingMetadata = "missing-metadata", Rule, "CI-SIS volet partage; domain D.2";
     MetadataValue = "metadata-value", Rule, "CI-SIS volet partage; domain D.2";

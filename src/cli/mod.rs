@@ -208,3 +208,31 @@ impl fmt::Display for Settings {
 
 const REFUSED: u8 = 1;
 const BAD_USAGE: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn walk(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{}", command.get_name());
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&with_examples(Arguments::command()));
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_not_there_is_no_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("carnet.toml");
+        std::fs::write(&file, "").unwrap();
+        let settings = Settings { config: Some(file) };
+        let Err(error) = settings.open(Database::MustExist).await else { panic!("a database was made") };
+        assert!(error.to_string().contains("carnet.toml: there is no database"), "{error}");
+        assert!(!folder.path().join("carnet.db").exists());
+        settings.open(Database::Make).await.unwrap();
+        settings.open(Database::MustExist).await.unwrap();
+    }
+}

@@ -213,7 +213,6 @@ fn issue_code(rule: Rule) -> &'static str {
         Rule::BundleType
         | Rule::BundleEntry
         | Rule::SubmissionSetCount
-        | Rule::SubmissionSetAuthor
         | Rule::PatientMismatch
         | Rule::HashMismatch
         | Rule::SizeMismatch
@@ -282,7 +281,6 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::BundleType
         | Rule::BundleEntry
         | Rule::SubmissionSetCount
-        | Rule::SubmissionSetAuthor
         | Rule::InsKey
         | Rule::InsForm
         | Rule::InsDomain

@@ -174,3 +174,22 @@ fn acquire_error(error: sqlx::Error) -> Error {
         other => Error::driver("acquire reader", other),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_database_and_its_log_are_for_their_owner_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let _store = Store::open_sqlite(&folder.path().join("carnet.db"), Room { bytes_max: 0, free_bytes_min: 0 })
+            .await
+            .unwrap();
+        for file in ["carnet.db", "carnet.db-wal"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+}

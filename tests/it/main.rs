@@ -16,4 +16,5 @@ mod layering;
 mod listening;
 mod pressure;
 mod read;
+mod readme;
 mod support;
