@@ -153,8 +153,8 @@ const PAGE_BYTES: u32 = 16384;
 /// 64 MiB of log between two copies into the file.
 const WAL_PAGES: &str = "4096";
 const WAL_LEFT_BYTES: &str = "67108864";
-/// Negative: KiB. Small, for the page cache of the system does the work.
-const CACHE_KIB: &str = "-2048";
+/// Negative: KiB. Holds a usual batch of deposits; the page cache of the system does the rest.
+const CACHE_KIB: &str = "-8192";
 
 fn migrator() -> Migrator {
     const MIGRATIONS: [(i64, &str, &str); 3] = [
