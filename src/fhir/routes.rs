@@ -18,10 +18,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
+use super::in_flight::{InFlight, Place};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -161,18 +161,17 @@ pub fn router(gateway: Gateway) -> Router {
 pub struct Face {
     pub gateway: Gateway,
     base: String,
-    reads: Arc<Semaphore>,
-    deposits: Arc<Semaphore>,
+    reads: Arc<InFlight>,
+    deposits: Arc<InFlight>,
 }
 
 impl Face {
     pub fn new(gateway: Gateway) -> Self {
         let limits = &gateway.config.limits;
-        let lane = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
-            reads: lane(limits.reads_in_flight_max),
-            deposits: lane(limits.deposits_in_flight_max),
+            reads: InFlight::new(limits.reads_in_flight_max, limits.reads_in_flight_per_caller_max),
+            deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
             gateway,
         }
     }
@@ -257,20 +256,15 @@ impl Face {
     }
 
     /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
-    fn enter(&self, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let semaphore = match lane {
+    fn enter(&self, lane: Lane, parts: &Parts) -> Result<Option<Place>, Refusal> {
+        let in_flight = match lane {
             Lane::Open => return Ok(None),
             Lane::Reads => &self.reads,
             Lane::Deposits => &self.deposits,
         };
-        Arc::clone(semaphore).try_acquire_owned().map(Some).map_err(|_| {
-            Refusal::new(
-                Rule::Busy,
-                "",
-                "as many requests in flight as are let in",
-                "the same request again in a while",
-            )
-        })
+        let presented =
+            parts.extensions.get::<PresentedCertificate>().and_then(|presented| presented.as_ref().as_ref().ok());
+        in_flight.enter(presented.map(|certificate| certificate.fingerprint)).map(Some)
     }
 
     /// Writes an answer in `format`. A resource that cannot be turned into XML is our fault, told in JSON.
@@ -331,7 +325,7 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let name = operation.as_ref().map_or("none", |operation| operation.name());
     let (handled, place) = match operation {
         Err(declined) => (Err(declined), None),
-        Ok(operation) => match face.enter(operation.lane()) {
+        Ok(operation) => match face.enter(operation.lane(), &parts) {
             Ok(place) => {
                 // A document has types of its own; its handler negotiates.
                 let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);
