@@ -79,6 +79,8 @@ pub struct Limits {
     pub xml_body_bytes_max: usize,
     /// Of one document in memory; the rest goes to a file.
     pub document_memory_bytes_max: usize,
+    /// Of all XML messages being read at one time, counted as they arrive; more are answered 503.
+    pub xml_bodies_bytes_max: usize,
     pub header_seconds: u64,
     /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
     pub body_idle_seconds: u64,
@@ -190,6 +192,7 @@ impl Default for Limits {
             message_bytes_max: 2 * MIB,
             xml_body_bytes_max: 32 * MIB,
             document_memory_bytes_max: MIB,
+            xml_bodies_bytes_max: 64 * MIB,
             header_seconds: 10,
             body_idle_seconds: 30,
             body_bytes_per_second_min: 8 * 1024,
@@ -274,6 +277,12 @@ impl Config {
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
         }
+        if self.limits.xml_body_bytes_max > self.limits.xml_bodies_bytes_max {
+            return value(
+                "limits.xml_body_bytes_max",
+                "is above limits.xml_bodies_bytes_max, which counts all of them",
+            );
+        }
         if self.limits.search_page_max == 0
             || self.limits.connections_max == 0
             || self.limits.deposits_in_flight_max == 0
@@ -303,6 +312,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "message_bytes_max",
             "xml_body_bytes_max",
             "document_memory_bytes_max",
+            "xml_bodies_bytes_max",
             "header_seconds",
             "body_idle_seconds",
             "body_bytes_per_second_min",

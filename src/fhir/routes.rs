@@ -18,6 +18,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
@@ -163,6 +164,8 @@ pub struct Face {
     base: String,
     reads: Arc<InFlight>,
     deposits: Arc<InFlight>,
+    /// What XML messages may still hold.
+    xml_bytes: Arc<Semaphore>,
 }
 
 impl Face {
@@ -172,6 +175,7 @@ impl Face {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
             reads: InFlight::new(limits.reads_in_flight_max, limits.reads_in_flight_per_caller_max),
             deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
+            xml_bytes: Arc::new(Semaphore::new(limits.xml_bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             gateway,
         }
     }
@@ -202,7 +206,8 @@ impl Face {
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let format = WireFormat::of_content_type(content_type)?;
         let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));
-        read_message(format, pieces, &self.gateway.config.limits, self.gateway.spool.clone()).await
+        let (limits, spool) = (&self.gateway.config.limits, self.gateway.spool.clone());
+        read_message(format, pieces, limits, spool, Arc::clone(&self.xml_bytes)).await
     }
 
     /// Serves a request whoever makes it. What no operation has written down by now is written down here, before
