@@ -33,7 +33,7 @@ use crate::domain::ids::LogicalId;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
-use crate::tls::listener::PresentedCertificate;
+use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
 #[derive(Debug, Clone, Copy)]
@@ -248,7 +248,10 @@ impl Face {
     async fn identify(&self, parts: &Parts) -> Result<Caller, Failure> {
         let presented = parts.extensions.get::<PresentedCertificate>();
         let presented = presented.ok_or_else(|| Fault::new("no client certificate", "the listener handed none on"))?;
-        let certificate = Result::as_ref(presented).map_err(Refusal::clone)?;
+        let certificate = match presented.as_ref() {
+            Ok(certificate) => certificate,
+            Err(refused) => return Err(self.turn_away_certificate(refused).await),
+        };
         let stated = || {
             let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
             let headers = PurposeHeaders { purpose, reason };
@@ -256,8 +259,22 @@ impl Face {
         };
         match stated() {
             Ok(caller) => Ok(caller),
-            Err(refusal) => Err(self.gateway.turn_away_unidentified(certificate, refusal).await),
+            Err(refusal) => Err(self.gateway.turn_away_unidentified(&certificate.serial, refusal).await),
         }
+    }
+
+    /// The failure of a certificate that was withdrawn since its handshake, whatever it asks.
+    async fn check_standing(&self, parts: &Parts) -> Result<(), Failure> {
+        match parts.extensions.get::<PresentedCertificate>().map(AsRef::as_ref) {
+            Some(Err(refused)) if refused.refusal.rule == Rule::CertificateWithdrawn => {
+                Err(self.turn_away_certificate(refused).await)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn turn_away_certificate(&self, refused: &RefusedCertificate) -> Failure {
+        self.gateway.turn_away_unidentified(&refused.serial, refused.refusal.clone()).await
     }
 
     /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
@@ -325,7 +342,10 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(AnswerId(id));
     let body = body::guarded(&parts.headers, body, &face.gateway.config.limits);
-    let operation = operation_of(path, &parts.method);
+    let operation = match face.check_standing(&parts).await {
+        Ok(()) => operation_of(path, &parts.method),
+        Err(failure) => Err(failure.into()),
+    };
     let (format, unacceptable) = format_of(&parts);
     let name = operation.as_ref().map_or("none", |operation| operation.name());
     let (handled, place) = match operation {
@@ -558,6 +578,29 @@ mod tests {
         let (status, _, body) = send(Method::GET, "/fhir/DocumentReference", &[]).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!String::from_utf8(body).unwrap().contains("certificate"));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_may_do_nothing_leaves_its_line_and_is_told_why() {
+        let cases = [
+            (Rule::CertificateClass, "/fhir/DocumentReference"),
+            (Rule::CertificateWithdrawn, "/fhir/DocumentReference"),
+            (Rule::CertificateWithdrawn, "/fhir/metadata"),
+        ];
+        for (broken, path) in cases {
+            let (gateway, _folder) = gateway(10).await;
+            let refusal = Refusal::new(broken, "client certificate", "this one", "another");
+            let presented: PresentedCertificate =
+                Arc::new(Err(RefusedCertificate { serial: "0a1b".to_owned(), refusal }));
+            let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
+            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+            assert!(response.headers().contains_key("x-request-id"));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(rule(&body), broken.code());
+            let lines = serde_json::to_string(&gateway.list_journal(None, 0, 10).await.unwrap().last()).unwrap();
+            assert!(lines.contains("0a1b") && lines.contains(broken.code()), "{lines}");
+        }
     }
 
     #[tokio::test]
