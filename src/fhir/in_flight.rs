@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::domain::sha::Sha256Hash;
 use crate::refusal::{Refusal, Rule};
 
-pub struct InFlight {
+pub(super) struct InFlight {
     places: usize,
     places_per_caller: usize,
     taken: Mutex<Taken>,
 }
 
 /// By fingerprint; callers without a readable certificate, who get no further than their refusal, are one.
-pub type Holder = Option<Sha256Hash>;
+pub(super) type Holder = Option<Sha256Hash>;
 
 /// Given back when dropped.
-pub struct Place {
+pub(super) struct Place {
     of: Arc<InFlight>,
     holder: Holder,
 }
@@ -31,12 +31,12 @@ struct Taken {
 }
 
 impl InFlight {
-    pub fn new(places: usize, places_per_caller: usize) -> Arc<Self> {
+    pub(super) fn new(places: usize, places_per_caller: usize) -> Arc<Self> {
         Arc::new(Self { places, places_per_caller, taken: Mutex::default() })
     }
 
     /// Errors: `Busy`.
-    pub fn enter(self: &Arc<Self>, holder: Holder) -> Result<Place, Refusal> {
+    pub(super) fn enter(self: &Arc<Self>, holder: Holder) -> Result<Place, Refusal> {
         const EXPECTED: &str = "the same request again in a while";
         let mut taken = self.taken();
         if taken.all >= self.places {
