@@ -144,7 +144,7 @@ impl Revocations {
     /// Authorities under a root show up with the first chain, not at the start.
     fn warn_once(&self, certificate: &X509Certificate<'_>) {
         let mut unlisted = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
-        if unlisted.insert(certificate.issuer().as_raw().into()) {
+        if unlisted.len() < UNLISTED_MAX && unlisted.insert(certificate.issuer().as_raw().into()) {
             tracing::warn!(authority = %certificate.issuer(), "no CRL of this authority: revocations by it stay unknown");
         }
     }
@@ -248,6 +248,9 @@ fn significant(serial: &[u8]) -> &[u8] {
     let zeros = serial.iter().take_while(|byte| **byte == 0).count();
     &serial[zeros..]
 }
+
+/// A client may send along certificates of authorities that do not exist.
+const UNLISTED_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {
