@@ -79,8 +79,12 @@ pub struct Limits {
     pub xml_body_bytes_max: usize,
     /// Of one document in memory; the rest goes to a file.
     pub document_memory_bytes_max: usize,
+    /// Of all XML messages being read at one time, counted as they arrive; more are answered 503.
+    pub xml_bodies_bytes_max: usize,
     pub header_seconds: u64,
+    /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
     pub body_idle_seconds: u64,
+    pub body_bytes_per_second_min: u64,
     pub handshake_seconds: u64,
     pub idle_seconds: u64,
     pub shutdown_seconds: u64,
@@ -88,6 +92,9 @@ pub struct Limits {
     /// Deposits being received or stored at one time; more are answered 503.
     pub deposits_in_flight_max: usize,
     pub reads_in_flight_max: usize,
+    /// Of those, by one client certificate.
+    pub deposits_in_flight_per_caller_max: usize,
+    pub reads_in_flight_per_caller_max: usize,
     pub search_page_max: u32,
 }
 
@@ -185,14 +192,18 @@ impl Default for Limits {
             message_bytes_max: 2 * MIB,
             xml_body_bytes_max: 32 * MIB,
             document_memory_bytes_max: MIB,
+            xml_bodies_bytes_max: 64 * MIB,
             header_seconds: 10,
             body_idle_seconds: 30,
+            body_bytes_per_second_min: 8 * 1024,
             handshake_seconds: 10,
             idle_seconds: 60,
             shutdown_seconds: 30,
             connections_max: 1024,
             deposits_in_flight_max: 64,
             reads_in_flight_max: 256,
+            deposits_in_flight_per_caller_max: 32,
+            reads_in_flight_per_caller_max: 128,
             search_page_max: 200,
         }
     }
@@ -266,9 +277,18 @@ impl Config {
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
         }
+        if self.limits.xml_body_bytes_max > self.limits.xml_bodies_bytes_max {
+            return value(
+                "limits.xml_body_bytes_max",
+                "is above limits.xml_bodies_bytes_max, which counts all of them",
+            );
+        }
         if self.limits.search_page_max == 0
             || self.limits.connections_max == 0
             || self.limits.deposits_in_flight_max == 0
+            || self.limits.deposits_in_flight_per_caller_max == 0
+            || self.limits.reads_in_flight_per_caller_max == 0
+            || self.limits.body_bytes_per_second_min == 0
         {
             return value("limits", "a limit of 0 lets nothing through");
         }
@@ -292,14 +312,18 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "message_bytes_max",
             "xml_body_bytes_max",
             "document_memory_bytes_max",
+            "xml_bodies_bytes_max",
             "header_seconds",
             "body_idle_seconds",
+            "body_bytes_per_second_min",
             "handshake_seconds",
             "idle_seconds",
             "shutdown_seconds",
             "connections_max",
             "deposits_in_flight_max",
             "reads_in_flight_max",
+            "deposits_in_flight_per_caller_max",
+            "reads_in_flight_per_caller_max",
             "search_page_max",
         ],
     ),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -24,7 +24,7 @@ use self::connection::{Answers, Stop, Waits, drive};
 pub use self::operators::serve_operators;
 use crate::config::Limits;
 use crate::refusal::Refusal;
-use crate::tls::listener::{PresentedCertificate, Protocol, accept};
+use crate::tls::listener::{PresentedCertificate, Protocol, RefusedCertificate, accept};
 use crate::tls::trust::{Standing, Trust};
 
 /// Serves `router` over mutual TLS until `shutdown` is over and the requests then in flight are answered, or
@@ -77,12 +77,14 @@ struct Professionals {
 
 impl Answers for Professionals {
     async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
+        let mut certificate = self.certificate;
         if let Err(refusal) = self.standing.check() {
+            // The connection ends with the answer that says so.
             activity.withdraw();
-            return withdrawn(&refusal);
+            certificate = withdrawn(&certificate, refusal);
         }
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.certificate);
+        request.extensions_mut().insert(certificate);
         route(self.router, request).await
     }
 }
@@ -175,12 +177,13 @@ async fn route(router: Router, request: Request<Body>) -> Response<Body> {
     }
 }
 
-/// Told before any route is asked: the connection ends with this answer.
-fn withdrawn(refusal: &Refusal) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{refusal}\n")));
-    *response.status_mut() = StatusCode::FORBIDDEN;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
+/// Takes the place of the certificate, so that no route can take it for a good one.
+fn withdrawn(certificate: &PresentedCertificate, refusal: Refusal) -> PresentedCertificate {
+    let serial = match certificate.as_ref() {
+        Ok(certificate) => certificate.serial.clone(),
+        Err(refused) => refused.serial.clone(),
+    };
+    Arc::new(Err(RefusedCertificate { serial, refusal }))
 }
 
 /// Counts a connection out even when its task is aborted.

@@ -1,4 +1,4 @@
-//! Request bodies under guard: a limit of bytes and a limit of silence, whatever reads them.
+//! Request bodies under guard: a limit of bytes and a pace to keep, whatever reads them.
 //!
 //! The guard fails with [`BodyError`] inside the error of the body; [`failure_of`] finds it again, so that
 //! every reader refuses the same way.
@@ -15,7 +15,7 @@ use http::header::EXPECT;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::runtime::Handle;
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::config::Limits;
 use crate::refusal::{Failure, Refusal, Rule};
@@ -23,23 +23,26 @@ use crate::refusal::{Failure, Refusal, Rule};
 /// Why a body was cut off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    #[error("nothing of the body arrived for {seconds} s")]
-    Idle { seconds: u64 },
+    #[error("the body stopped, or arrives at less than {bytes_per_second_min} bytes per second")]
+    Slow { bytes_per_second_min: u64 },
     #[error("the body is longer than {bytes_max} bytes")]
     TooLarge { bytes_max: u64 },
 }
 
 /// Puts the limits of the configuration around a body.
 pub fn guarded(headers: &HeaderMap, body: Body, limits: &Limits) -> Body {
-    let idle = Duration::from_secs(limits.body_idle_seconds);
+    let patience_max = Duration::from_secs(limits.body_idle_seconds);
     // Who waits for a go-ahead sends nothing before it.
     let rest = if headers.contains_key(EXPECT) { Rest::NotSent } else { Rest::OnItsWay };
     Body::new(Guarded {
         inner: body,
         remaining: limits.body_bytes_max,
         bytes_max: limits.body_bytes_max,
-        idle,
-        alarm: Box::pin(sleep(idle)),
+        patience_max,
+        patience: patience_max,
+        bytes_per_second_min: limits.body_bytes_per_second_min.max(1),
+        waiting_since: None,
+        alarm: Box::pin(sleep(patience_max)),
         rest,
     })
 }
@@ -63,9 +66,10 @@ pub fn failure_of(error: &(dyn Error + 'static)) -> Failure {
     let mut cause = Some(error);
     while let Some(current) = cause {
         match current.downcast_ref::<BodyError>() {
-            Some(BodyError::Idle { seconds }) => {
-                let found = format!("nothing for {seconds} s");
-                return Refusal::new(Rule::BodyTimeout, "body", found, "a body that keeps arriving").into();
+            Some(BodyError::Slow { bytes_per_second_min }) => {
+                let expected =
+                    format!("at least {bytes_per_second_min} bytes per second (limits.body_bytes_per_second_min)");
+                return Refusal::new(Rule::BodyTimeout, "body", "a body that stops or dribbles", expected).into();
             }
             Some(BodyError::TooLarge { bytes_max }) => return too_large(*bytes_max).into(),
             None => cause = current.source(),
@@ -82,7 +86,11 @@ struct Guarded {
     inner: Body,
     remaining: u64,
     bytes_max: u64,
-    idle: Duration,
+    /// How long we still wait for the sender: waiting uses it up, bytes earn it back at the lowest pace allowed.
+    patience: Duration,
+    patience_max: Duration,
+    bytes_per_second_min: u64,
+    waiting_since: Option<Instant>,
     alarm: Pin<Box<Sleep>>,
     rest: Rest,
 }
@@ -120,19 +128,27 @@ impl http_body::Body for Guarded {
             return Poll::Ready(Some(Err(too_large())));
         }
         let Poll::Ready(frame) = Pin::new(&mut this.inner).poll_frame(cx) else {
-            let seconds = this.idle.as_secs();
+            if this.waiting_since.is_none() {
+                let now = Instant::now();
+                this.waiting_since = Some(now);
+                this.alarm.as_mut().reset(now + this.patience);
+            }
             std::task::ready!(this.alarm.as_mut().poll(cx));
             this.rest = Rest::NotSent;
-            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Idle { seconds }))));
+            let bytes_per_second_min = this.bytes_per_second_min;
+            return Poll::Ready(Some(Err(axum::Error::new(BodyError::Slow { bytes_per_second_min }))));
         };
         this.rest = if matches!(frame, Some(Ok(_))) { Rest::OnItsWay } else { Rest::NotSent };
-        this.alarm.as_mut().reset(tokio::time::Instant::now() + this.idle);
+        let waited = this.waiting_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        this.patience = this.patience.saturating_sub(waited);
         if let Some(Ok(frame)) = &frame {
             let length = frame.data_ref().map_or(0, |piece| piece.len() as u64);
             let Some(remaining) = this.remaining.checked_sub(length) else {
                 return Poll::Ready(Some(Err(too_large())));
             };
             this.remaining = remaining;
+            let earned = Duration::from_millis(length.saturating_mul(1000) / this.bytes_per_second_min);
+            this.patience = this.patience.saturating_add(earned).min(this.patience_max);
         }
         Poll::Ready(frame)
     }
@@ -174,6 +190,19 @@ mod tests {
         let limits = Limits { body_idle_seconds: 0, ..Limits::default() };
         let silent = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         let failure = read_whole(guarded(&HeaderMap::new(), silent, &limits), 100).await.unwrap_err();
+        assert_eq!(rule_of(failure), Rule::BodyTimeout);
+    }
+
+    /// A byte now and then breaks every silence and never keeps the pace.
+    #[tokio::test]
+    async fn a_body_that_dribbles_is_cut_off() {
+        let limits = Limits { body_idle_seconds: 1, body_bytes_per_second_min: 1024, ..Limits::default() };
+        let dribble = futures_util::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let whole = read_whole(guarded(&HeaderMap::new(), Body::from_stream(dribble), &limits), usize::MAX);
+        let failure = timeout(Duration::from_secs(10), whole).await.expect("a cut in time").unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTimeout);
     }
 

@@ -18,10 +18,11 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
+use super::in_flight::{InFlight, Place};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -32,7 +33,7 @@ use crate::domain::ids::LogicalId;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
-use crate::tls::listener::PresentedCertificate;
+use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
 #[derive(Debug, Clone, Copy)]
@@ -161,18 +162,20 @@ pub fn router(gateway: Gateway) -> Router {
 pub struct Face {
     pub gateway: Gateway,
     base: String,
-    reads: Arc<Semaphore>,
-    deposits: Arc<Semaphore>,
+    reads: Arc<InFlight>,
+    deposits: Arc<InFlight>,
+    /// What XML messages may still hold.
+    xml_bytes: Arc<Semaphore>,
 }
 
 impl Face {
     pub fn new(gateway: Gateway) -> Self {
         let limits = &gateway.config.limits;
-        let lane = |size: usize| Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS)));
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
-            reads: lane(limits.reads_in_flight_max),
-            deposits: lane(limits.deposits_in_flight_max),
+            reads: InFlight::new(limits.reads_in_flight_max, limits.reads_in_flight_per_caller_max),
+            deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
+            xml_bytes: Arc::new(Semaphore::new(limits.xml_bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             gateway,
         }
     }
@@ -203,7 +206,8 @@ impl Face {
         let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let format = WireFormat::of_content_type(content_type)?;
         let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));
-        read_message(format, pieces, &self.gateway.config.limits, self.gateway.spool.clone()).await
+        let (limits, spool) = (&self.gateway.config.limits, self.gateway.spool.clone());
+        read_message(format, pieces, limits, spool, Arc::clone(&self.xml_bytes)).await
     }
 
     /// Serves a request whoever makes it. What no operation has written down by now is written down here, before
@@ -244,7 +248,10 @@ impl Face {
     async fn identify(&self, parts: &Parts) -> Result<Caller, Failure> {
         let presented = parts.extensions.get::<PresentedCertificate>();
         let presented = presented.ok_or_else(|| Fault::new("no client certificate", "the listener handed none on"))?;
-        let certificate = Result::as_ref(presented).map_err(Refusal::clone)?;
+        let certificate = match presented.as_ref() {
+            Ok(certificate) => certificate,
+            Err(refused) => return Err(self.turn_away_certificate(refused).await),
+        };
         let stated = || {
             let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
             let headers = PurposeHeaders { purpose, reason };
@@ -252,25 +259,34 @@ impl Face {
         };
         match stated() {
             Ok(caller) => Ok(caller),
-            Err(refusal) => Err(self.gateway.turn_away_unidentified(certificate, refusal).await),
+            Err(refusal) => Err(self.gateway.turn_away_unidentified(&certificate.serial, refusal).await),
         }
     }
 
+    /// The failure of a certificate that was withdrawn since its handshake, whatever it asks.
+    async fn check_standing(&self, parts: &Parts) -> Result<(), Failure> {
+        match parts.extensions.get::<PresentedCertificate>().map(AsRef::as_ref) {
+            Some(Err(refused)) if refused.refusal.rule == Rule::CertificateWithdrawn => {
+                Err(self.turn_away_certificate(refused).await)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn turn_away_certificate(&self, refused: &RefusedCertificate) -> Failure {
+        self.gateway.turn_away_unidentified(&refused.serial, refused.refusal.clone()).await
+    }
+
     /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
-    fn enter(&self, lane: Lane) -> Result<Option<OwnedSemaphorePermit>, Refusal> {
-        let semaphore = match lane {
+    fn enter(&self, lane: Lane, parts: &Parts) -> Result<Option<Place>, Refusal> {
+        let in_flight = match lane {
             Lane::Open => return Ok(None),
             Lane::Reads => &self.reads,
             Lane::Deposits => &self.deposits,
         };
-        Arc::clone(semaphore).try_acquire_owned().map(Some).map_err(|_| {
-            Refusal::new(
-                Rule::Busy,
-                "",
-                "as many requests in flight as are let in",
-                "the same request again in a while",
-            )
-        })
+        let presented =
+            parts.extensions.get::<PresentedCertificate>().and_then(|presented| presented.as_ref().as_ref().ok());
+        in_flight.enter(presented.map(|certificate| certificate.fingerprint)).map(Some)
     }
 
     /// Writes an answer in `format`. A resource that cannot be turned into XML is our fault, told in JSON.
@@ -326,12 +342,15 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(AnswerId(id));
     let body = body::guarded(&parts.headers, body, &face.gateway.config.limits);
-    let operation = operation_of(path, &parts.method);
+    let operation = match face.check_standing(&parts).await {
+        Ok(()) => operation_of(path, &parts.method),
+        Err(failure) => Err(failure.into()),
+    };
     let (format, unacceptable) = format_of(&parts);
     let name = operation.as_ref().map_or("none", |operation| operation.name());
     let (handled, place) = match operation {
         Err(declined) => (Err(declined), None),
-        Ok(operation) => match face.enter(operation.lane()) {
+        Ok(operation) => match face.enter(operation.lane(), &parts) {
             Ok(place) => {
                 // A document has types of its own; its handler negotiates.
                 let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);
@@ -559,6 +578,29 @@ mod tests {
         let (status, _, body) = send(Method::GET, "/fhir/DocumentReference", &[]).await;
         assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
         assert!(!String::from_utf8(body).unwrap().contains("certificate"));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_may_do_nothing_leaves_its_line_and_is_told_why() {
+        let cases = [
+            (Rule::CertificateClass, "/fhir/DocumentReference"),
+            (Rule::CertificateWithdrawn, "/fhir/DocumentReference"),
+            (Rule::CertificateWithdrawn, "/fhir/metadata"),
+        ];
+        for (broken, path) in cases {
+            let (gateway, _folder) = gateway(10).await;
+            let refusal = Refusal::new(broken, "client certificate", "this one", "another");
+            let presented: PresentedCertificate =
+                Arc::new(Err(RefusedCertificate { serial: "0a1b".to_owned(), refusal }));
+            let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
+            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
+            assert!(response.headers().contains_key("x-request-id"));
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(rule(&body), broken.code());
+            let lines = serde_json::to_string(&gateway.list_journal(None, 0, 10).await.unwrap().last()).unwrap();
+            assert!(lines.contains("0a1b") && lines.contains(broken.code()), "{lines}");
+        }
     }
 
     #[tokio::test]

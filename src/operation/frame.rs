@@ -10,7 +10,6 @@ use crate::journal::chain::record;
 use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, Subject};
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::store;
-use crate::tls::client_certificate::ClientCertificate;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
 #[derive(Debug, Clone)]
@@ -63,10 +62,10 @@ impl Gateway {
         self.write_down(&attempt, failure).await
     }
 
-    /// Writes down a certificate that names nobody whom this gateway serves.
-    pub async fn turn_away_unidentified(&self, certificate: &ClientCertificate, refusal: Refusal) -> Failure {
+    /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
+    pub async fn turn_away_unidentified(&self, certificate_serial: &str, refusal: Refusal) -> Failure {
         let attempt = Attempt {
-            actor: Actor::Unidentified { certificate_serial: certificate.serial.clone() },
+            actor: Actor::Unidentified { certificate_serial: certificate_serial.to_owned() },
             purpose: StatedPurpose::NotRead,
             action: Action::Request,
             now: self.clock.now(),

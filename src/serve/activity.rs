@@ -3,6 +3,7 @@
 //! hyper's own header timeout also runs while a kept connection waits for its next request, which would close
 //! it under clients that pause; so the two waits are told apart here.
 
+use std::collections::HashMap;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ pub(super) struct Activity {
     /// Requests that a handler works on: it has its own time limits.
     handling: AtomicUsize,
     /// Answers whose body is on its way.
-    answering: AtomicUsize,
+    answers: Mutex<Answers>,
     served: AtomicBool,
     clock: Instants,
     /// Set when a request was refused for what happened to the certificate since the handshake.
@@ -31,20 +32,27 @@ pub(super) struct Activity {
 /// What a connection waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// A handler of ours.
+    /// A handler of ours, or the source of an answer.
     Handler,
-    /// The client, to take the answer.
-    Answer,
+    /// The client, to take more of the answer of which it took nothing since.
+    Answer(Instant),
     /// The client, to finish what it began to ask.
     Head(Instant),
     /// The client, to ask anything at all.
     Request,
 }
 
+/// Since when each answer waits for the client; `None` while it waits for us. Told by what is taken of the answer
+/// itself: bytes on the stream may be pings, and one answer that flows must not speak for another that does not.
+#[derive(Default)]
+struct Answers {
+    begun: u64,
+    waiting: HashMap<u64, Option<Instant>>,
+}
+
 struct Instants {
     opened: Instant,
-    /// Milliseconds after `opened`; the stream moved bytes, and the last answer ended.
-    moved_ms: AtomicU64,
+    /// Milliseconds after `opened` when the last answer ended.
     answered_ms: AtomicU64,
     /// First bytes of a request whose handler has not been called yet.
     head: Mutex<Option<Instant>>,
@@ -52,32 +60,23 @@ struct Instants {
 
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
-        let clock = Instants {
-            opened: Instant::now(),
-            moved_ms: AtomicU64::new(0),
-            answered_ms: AtomicU64::new(0),
-            head: Mutex::new(None),
-        };
-        let (handling, answering) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Arc::new(Self { handling, answering, served: AtomicBool::new(false), clock, withdrawn: Notify::new() })
+        let clock = Instants { opened: Instant::now(), answered_ms: AtomicU64::new(0), head: Mutex::new(None) };
+        let (handling, answers) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { handling, answers, served: AtomicBool::new(false), clock, withdrawn: Notify::new() })
     }
 
     pub(super) fn waits_for(&self) -> Wait {
-        if self.handling.load(Ordering::Acquire) > 0 {
-            return Wait::Handler;
+        let answers = self.answers();
+        if let Some(since) = answers.waiting.values().flatten().min() {
+            return Wait::Answer(*since);
         }
-        if self.answering.load(Ordering::Acquire) > 0 {
-            return Wait::Answer;
+        if self.handling.load(Ordering::Acquire) > 0 || !answers.waiting.is_empty() {
+            return Wait::Handler;
         }
         if let Some(since) = *self.head() {
             return Wait::Head(since);
         }
         Wait::Request
-    }
-
-    /// When bytes went over the stream, in or out.
-    pub(super) fn last_moved(&self) -> Instant {
-        self.clock.after(&self.clock.moved_ms)
     }
 
     /// When the last answer was complete; when the connection opened, before the first.
@@ -107,12 +106,15 @@ impl Activity {
     }
 
     fn read_some(&self) {
-        self.clock.touch(&self.clock.moved_ms);
-        let between_requests =
-            self.handling.load(Ordering::Acquire) == 0 && self.answering.load(Ordering::Acquire) == 0;
+        let between_requests = self.handling.load(Ordering::Acquire) == 0 && self.answers().waiting.is_empty();
         if between_requests {
             self.head().get_or_insert_with(Instant::now);
         }
+    }
+
+    fn answers(&self) -> MutexGuard<'_, Answers> {
+        // No step under the lock leaves it half done.
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn head(&self) -> MutexGuard<'_, Option<Instant>> {
@@ -138,9 +140,13 @@ pub(super) struct Handling(Arc<Activity>);
 impl Handling {
     /// The answer, counted until its last byte was taken from it.
     pub(super) fn answer(self, body: Body) -> Answer {
-        self.0.answering.fetch_add(1, Ordering::AcqRel);
-        self.0.clock.touch(&self.0.clock.moved_ms);
-        Answer { body, activity: Arc::clone(&self.0) }
+        let activity = Arc::clone(&self.0);
+        let mut answers = activity.answers();
+        answers.begun += 1;
+        let id = answers.begun;
+        answers.waiting.insert(id, Some(Instant::now()));
+        drop(answers);
+        Answer { body, rest: Bytes::new(), id, activity }
     }
 }
 
@@ -151,16 +157,19 @@ impl Drop for Handling {
     }
 }
 
-/// The body of an answer.
+/// The body of an answer, in pieces so small that taking one means that those before it left.
 pub(super) struct Answer {
     body: Body,
+    /// Of the piece read last.
+    rest: Bytes,
+    id: u64,
     activity: Arc<Activity>,
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         self.activity.clock.touch(&self.activity.clock.answered_ms);
-        self.activity.answering.fetch_sub(1, Ordering::AcqRel);
+        self.activity.answers().waiting.remove(&self.id);
     }
 }
 
@@ -169,19 +178,37 @@ impl HttpBody for Answer {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let this = &mut *self;
+        let polled = if this.rest.is_empty() {
+            Pin::new(&mut this.body).poll_frame(cx)
+        } else {
+            Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
+        };
+        this.activity.answers().waiting.insert(this.id, polled.is_ready().then(Instant::now));
+        polled.map_ok(|frame| {
+            frame.map_data(|mut piece| {
+                this.rest = piece.split_off(piece.len().min(PIECE_BYTES_MAX));
+                piece
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, hint) = (self.rest.len() as u64, self.body.size_hint());
+        let mut whole = SizeHint::new();
+        whole.set_lower(hint.lower() + rest);
+        if let Some(upper) = hint.upper() {
+            whole.set_upper(upper + rest);
+        }
+        whole
     }
 }
 
-/// A stream that tells its connection's [`Activity`] when bytes move.
+/// A stream that tells its connection's [`Activity`] when bytes arrive.
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
@@ -206,9 +233,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.note_written(&outcome);
-        outcome
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -224,9 +249,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.note_written(&outcome);
-        outcome
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -234,10 +257,5 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-impl<S> Watched<S> {
-    fn note_written(&self, outcome: &Poll<io::Result<usize>>) {
-        if matches!(outcome, Poll::Ready(Ok(written)) if *written > 0) {
-            self.activity.clock.touch(&self.activity.clock.moved_ms);
-        }
-    }
-}
+/// One frame of HTTP/2.
+const PIECE_BYTES_MAX: usize = 16 * 1024;

@@ -120,8 +120,8 @@ async fn supervise<C>(
 fn deadline(activity: &Activity, protocol: Protocol, waits: Waits, finishing: Option<Instant>) -> Instant {
     match (activity.waits_for(), finishing) {
         (Wait::Handler, _) => Instant::now() + waits.idle,
-        (Wait::Answer, _) => activity.last_moved() + waits.idle,
-        (Wait::Head(_) | Wait::Request, Some(since)) => activity.last_moved().max(since) + waits.head,
+        (Wait::Answer(since), _) => since + waits.idle,
+        (Wait::Head(_) | Wait::Request, Some(since)) => activity.last_answered().max(since) + waits.head,
         // On HTTP/2 bytes between requests may be pings and settings.
         (Wait::Head(since), None) if protocol == Protocol::Http1 => since + waits.head,
         (Wait::Head(_) | Wait::Request, None) => activity.last_answered() + waits.idle,
@@ -164,3 +164,94 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 const SEND_BUFFER_BYTES_MAX: usize = 128 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt as _, Empty};
+
+    use super::*;
+
+    const LONG: usize = 4 * 1024 * 1024;
+
+    /// Answers each request at length; POST has a handler that never ends.
+    #[derive(Clone)]
+    struct AtLength;
+
+    impl Answers for AtLength {
+        async fn answer(self, request: Request<Incoming>, _: &Activity) -> Response<Body> {
+            if request.method() == http::Method::POST {
+                std::future::pending::<()>().await;
+            }
+            Response::new(Body::from(vec![7; LONG]))
+        }
+    }
+
+    fn serve(protocol: Protocol) -> (tokio::io::DuplexStream, watch::Sender<bool>) {
+        let (client, server) = tokio::io::duplex(64 * 1024);
+        let (stop, stopped) = watch::channel(false);
+        let second = Duration::from_secs(1);
+        tokio::spawn(drive(server, protocol, AtLength, Waits { head: second, idle: second }, stopped));
+        (client, stop)
+    }
+
+    fn request(method: http::Method) -> Request<Empty<axum::body::Bytes>> {
+        Request::builder().method(method).uri("https://localhost/").body(Empty::new()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_long_answer_arrives_whole() {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            let (client, _stop) = serve(protocol);
+            let io = TokioIo::new(client);
+            let response = if protocol == Protocol::Http1 {
+                let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+                tokio::spawn(connection);
+                sender.send_request(request(http::Method::GET)).await.unwrap()
+            } else {
+                let client = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+                let (mut sender, connection) = client.await.unwrap();
+                tokio::spawn(connection);
+                sender.send_request(request(http::Method::GET)).await.unwrap()
+            };
+            assert_eq!(response.headers()[http::header::CONTENT_LENGTH], LONG.to_string());
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), vec![7; LONG]);
+        }
+    }
+
+    /// It answers pings, sends its own, reads another answer and has a request at work: none of that is reading.
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_of_an_answer_is_cut_whatever_else_it_does() {
+        let (client, _stop) = serve(Protocol::Http2);
+        let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(Duration::from_millis(100))
+            .handshake(TokioIo::new(client))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let untouched = sender.send_request(request(http::Method::GET)).await.unwrap();
+        let (mut busy, mut reading) = (sender.clone(), sender.clone());
+        tokio::spawn(async move { busy.send_request(request(http::Method::POST)).await });
+        tokio::spawn(async move {
+            while let Ok(read) = reading.send_request(request(http::Method::GET)).await {
+                let _ = read.into_body().collect().await;
+            }
+        });
+        let ended = tokio::time::timeout(Duration::from_secs(10), connection).await;
+        assert!(ended.is_ok(), "the connection is still open");
+        drop(untouched);
+    }
+
+    #[tokio::test]
+    async fn a_client_of_http_1_that_stops_reading_is_cut() {
+        let (mut client, _stop) = serve(Protocol::Http1);
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        // What it sends meanwhile does not count as reading.
+        let cut = async {
+            while tokio::io::AsyncWriteExt::write_all(&mut client, b"G").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(10), cut).await.is_ok(), "the connection is still open");
+    }
+}

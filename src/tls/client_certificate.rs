@@ -93,6 +93,12 @@ pub fn serial_hex(raw_serial: &[u8]) -> String {
     }
 }
 
+/// The serial of a certificate that need not be of any class.
+pub fn serial_of(der: &[u8]) -> String {
+    X509Certificate::from_der(der)
+        .map_or_else(|_| "unreadable".to_owned(), |(_, certificate)| serial_hex(certificate.raw_serial()))
+}
+
 /// TRE_G15, the code system of professions: also the OID of the extension that carries the code.
 pub const PROFESSION_SYSTEM: &str = "1.2.250.1.71.1.2.7";
 /// The code system of savoir-faire: also the OID of the extension that carries the codes.

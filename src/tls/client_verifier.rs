@@ -34,6 +34,14 @@ impl ClientVerifier {
         Ok(Self { webpki, revocations })
     }
 
+    /// Name (DER) of an authority that had a list and has none now; not one that went together with its root.
+    pub(super) fn list_lost_since<'b>(&self, before: &'b Self) -> Option<&'b [u8]> {
+        let is_root =
+            |verifier: &Self, name: &[u8]| verifier.root_hint_subjects().iter().any(|subject| subject.as_ref() == name);
+        let went = |name: &[u8]| is_root(before, name) && !is_root(self, name);
+        before.revocations.covered().find(|name| !self.revocations.covers(name) && !went(name))
+    }
+
     /// Until when a chain that was verified stays good if nothing is revoked: the first end of validity in it,
     /// or of a list that vouches for it. Errors: revoked, or no fresh list where there ought to be one.
     pub(super) fn good_until_s(&self, chain: &[CertificateDer<'_>], now_s: i64) -> Result<i64, CertificateError> {

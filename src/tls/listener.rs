@@ -7,13 +7,21 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::client_certificate::ClientCertificate;
+use super::client_certificate::{ClientCertificate, serial_of};
 use super::trust::{Standing, Trust};
 use crate::refusal::Refusal;
 
 /// Who is at the other end of a connection, in the extensions of each of its requests. `Err` where the
-/// certificate is good but of no class that may call: the routes answer with its explanation.
-pub type PresentedCertificate = Arc<Result<ClientCertificate, Refusal>>;
+/// certificate is of no class that may call, or was withdrawn since: the routes answer with the explanation.
+pub type PresentedCertificate = Arc<Result<ClientCertificate, RefusedCertificate>>;
+
+/// A certificate that came through the handshake and may do nothing.
+#[derive(Debug, Clone)]
+pub struct RefusedCertificate {
+    /// As in [`ClientCertificate`]: for the journal.
+    pub serial: String,
+    pub refusal: Refusal,
+}
 
 /// A connection whose handshake is over.
 pub struct Accepted {
@@ -64,7 +72,9 @@ async fn handshake(stream: TcpStream, trust: &Arc<Trust>, within: Duration) -> R
     let chain: Vec<_> =
         session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
     // An empty chain cannot come out of a handshake that demands one; if it did, it would be refused as unreadable.
-    let certificate = ClientCertificate::from_der(chain.first().map_or(&[], |leaf| leaf.as_ref()));
+    let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf.as_ref());
+    let certificate =
+        ClientCertificate::from_der(leaf).map_err(|refusal| RefusedCertificate { serial: serial_of(leaf), refusal });
     let standing = Standing::new(Arc::clone(trust), &generation, chain).map_err(HandshakeError::Withdrawn)?;
     Ok(Accepted { stream, certificate: Arc::new(certificate), standing, protocol })
 }

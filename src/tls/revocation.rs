@@ -11,17 +11,20 @@
 //!   nobody it issued gets in.
 //! - An authority without any list is let through, and counted: development authorities and private
 //!   intermediates have none.
-//! - A delta list adds to what is revoked and takes nothing away. Source: RFC 5280 sections 5 and 6.3.
+//! - Only a complete list vouches, and only for the kind of certificate in its scope: one of some reasons or of
+//!   attribute certificates for nobody. A delta list adds to what is revoked, takes nothing away, and makes its
+//!   base no fresher. Source: RFC 5280 sections 5 and 6.3.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rustls::CertificateError;
 use rustls::crypto::WebPkiSupportedAlgorithms;
-use x509_parser::asn1_rs::{Any, FromDer as _};
+use x509_parser::asn1_rs::{Any, Class, FromDer as _};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::oid_registry::{OID_X509_EXT_DELTA_CRL_INDICATOR, OID_X509_EXT_REASON_CODE};
+use x509_parser::oid_registry::{
+    OID_X509_EXT_DELTA_CRL_INDICATOR, OID_X509_EXT_ISSUER_DISTRIBUTION_POINT, OID_X509_EXT_REASON_CODE,
+};
 use x509_parser::revocation_list::{CertificateRevocationList, RevokedCertificate};
 use x509_parser::x509::{ReasonCode, SubjectPublicKeyInfo};
 
@@ -30,6 +33,8 @@ use x509_parser::x509::{ReasonCode, SubjectPublicKeyInfo};
 pub(super) struct Revocations {
     by_issuer: HashMap<Box<[u8]>, Vec<Crl>>,
     algorithms: WebPkiSupportedAlgorithms,
+    /// Authorities without a list of which the log has been told.
+    unlisted: Mutex<HashSet<Box<[u8]>>>,
 }
 
 /// What the lists say of one certificate that is not revoked.
@@ -54,9 +59,20 @@ pub enum CrlError {
     Signature,
 }
 
+/// For which certificates a list is all there is to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    Users,
+    Authorities,
+    /// Of a part of the revocations: a delta, some reasons only, attribute certificates.
+    None,
+}
+
 #[derive(Debug)]
 struct Crl {
     der: Vec<u8>,
+    scope: Scope,
     next_update_s: i64,
     revoked: HashSet<Box<[u8]>>,
     /// Set once the signature was found good.
@@ -65,7 +81,7 @@ struct Crl {
 
 impl Revocations {
     pub(super) fn new(algorithms: WebPkiSupportedAlgorithms) -> Self {
-        Self { by_issuer: HashMap::new(), algorithms }
+        Self { by_issuer: HashMap::new(), algorithms, unlisted: Mutex::default() }
     }
 
     /// Adds one list. Where `roots` has its authority, the signature is checked here and now.
@@ -73,7 +89,7 @@ impl Revocations {
         let Ok(([], parsed)) = CertificateRevocationList::from_der(&der) else {
             return Err(CrlError::Syntax);
         };
-        check_scope(&parsed)?;
+        let scope = read_scope(&parsed)?;
         let next_update_s = parsed.next_update().ok_or(CrlError::NoNextUpdate)?.timestamp();
         let listed = parsed.iter_revoked_certificates();
         let revoked = listed
@@ -81,7 +97,7 @@ impl Revocations {
             .map(|one| significant(one.raw_serial()).into())
             .collect();
         let issuer: Box<[u8]> = parsed.issuer().as_raw().into();
-        let crl = Crl { der, next_update_s, revoked, proven: OnceLock::new() };
+        let crl = Crl { der, scope, next_update_s, revoked, proven: OnceLock::new() };
         let of_ours = roots.iter().any(|root| root.subject().as_raw() == issuer.as_ref());
         if of_ours && !crl.is_proven(&issuer, roots, &self.algorithms) {
             return Err(CrlError::Signature);
@@ -90,8 +106,14 @@ impl Revocations {
         Ok(())
     }
 
+    /// Whether there is a list of this authority that can vouch.
     pub(super) fn covers(&self, issuer: &[u8]) -> bool {
-        self.by_issuer.contains_key(issuer)
+        self.by_issuer.get(issuer).is_some_and(|crls| crls.iter().any(|crl| crl.scope != Scope::None))
+    }
+
+    /// Names (DER) of all authorities whose lists can vouch.
+    pub(super) fn covered(&self) -> impl Iterator<Item = &[u8]> {
+        self.by_issuer.keys().map(AsRef::as_ref).filter(|issuer| self.covers(issuer))
     }
 
     /// Looks a certificate up. `presented`: the chain it came with, where its authority may be found.
@@ -103,17 +125,38 @@ impl Revocations {
     ) -> Result<Status, CertificateError> {
         let issuer = certificate.issuer().as_raw();
         let Some(crls) = self.by_issuer.get(issuer) else {
+            self.warn_once(certificate);
             return Ok(Status::Unknown);
         };
         let serial = significant(certificate.raw_serial());
         if crls.iter().any(|crl| crl.revoked.contains(serial)) {
             return Err(CertificateError::Revoked);
         }
-        let proven = crls.iter().filter(|crl| crl.is_proven(issuer, presented, &self.algorithms));
+        let vouching = crls.iter().filter(|crl| crl.scope.includes(certificate));
+        let proven = vouching.filter(|crl| crl.is_proven(issuer, presented, &self.algorithms));
         match proven.map(|crl| crl.next_update_s).max() {
             Some(until_s) if now_s < until_s => Ok(Status::GoodUntil(until_s)),
             Some(_) => Err(CertificateError::ExpiredRevocationList),
             None => Err(CertificateError::UnknownRevocationStatus),
+        }
+    }
+
+    /// Authorities under a root show up with the first chain, not at the start.
+    fn warn_once(&self, certificate: &X509Certificate<'_>) {
+        let mut unlisted = self.unlisted.lock().unwrap_or_else(PoisonError::into_inner);
+        if unlisted.len() < UNLISTED_MAX && unlisted.insert(certificate.issuer().as_raw().into()) {
+            tracing::warn!(authority = %certificate.issuer(), "no CRL of this authority: revocations by it stay unknown");
+        }
+    }
+}
+
+impl Scope {
+    fn includes(self, certificate: &X509Certificate<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Users => !certificate.is_ca(),
+            Self::Authorities => certificate.is_ca(),
+            Self::None => false,
         }
     }
 }
@@ -142,21 +185,40 @@ impl Crl {
 }
 
 /// Entries of an indirect list belong to other authorities than the one that signs it.
-fn check_scope(crl: &CertificateRevocationList<'_>) -> Result<(), CrlError> {
-    for extension in crl.extensions() {
-        let known = match extension.parsed_extension() {
-            ParsedExtension::IssuingDistributionPoint(point) => !point.indirect_crl,
-            _ => !extension.critical || extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR,
-        };
-        if !known {
-            return Err(CrlError::Scope);
-        }
-    }
+fn read_scope(crl: &CertificateRevocationList<'_>) -> Result<Scope, CrlError> {
     let mut entries = crl.iter_revoked_certificates().flat_map(RevokedCertificate::extensions);
     if entries.any(|extension| extension.critical && extension.oid != OID_X509_EXT_REASON_CODE) {
         return Err(CrlError::Scope);
     }
-    Ok(())
+    let (mut scope, mut is_delta) = (Scope::All, false);
+    for extension in crl.extensions() {
+        if extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT {
+            scope = read_distribution_point(extension.value).ok_or(CrlError::Scope)?;
+        } else if extension.oid == OID_X509_EXT_DELTA_CRL_INDICATOR {
+            is_delta = true;
+        } else if extension.critical {
+            return Err(CrlError::Scope);
+        }
+    }
+    Ok(if is_delta { Scope::None } else { scope })
+}
+
+/// By tags, since DER leaves out what is FALSE. `None`: indirect, or not to be understood. RFC 5280 5.2.5.
+fn read_distribution_point(der: &[u8]) -> Option<Scope> {
+    let mut rest = content(der)?;
+    let mut scope = Scope::All;
+    while !rest.is_empty() {
+        let (after, field) = Any::from_der(rest).ok().filter(|(_, field)| field.class() == Class::ContextSpecific)?;
+        scope = match (field.tag().0, scope) {
+            (0, scope) => scope,
+            (1, Scope::All) => Scope::Users,
+            (2, Scope::All) => Scope::Authorities,
+            (1 | 2 | 3 | 5, _) => Scope::None,
+            _ => return None,
+        };
+        rest = after;
+    }
+    Some(scope)
 }
 
 /// Verifies with the algorithms that TLS itself accepts: no SHA-1, no RSA below 2048 bits.
@@ -187,6 +249,9 @@ fn significant(serial: &[u8]) -> &[u8] {
     &serial[zeros..]
 }
 
+/// A client may send along certificates of authorities that do not exist.
+const UNLISTED_MAX: usize = 100;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -194,6 +259,8 @@ mod tests {
         BasicConstraints, CertificateParams, CertificateRevocationListParams, IsCa, Issuer, KeyIdMethod, KeyPair,
         KeyUsagePurpose, RevocationReason, RevokedCertParams, SerialNumber, date_time_ymd,
     };
+
+    use rcgen::SigningKey as _;
 
     use super::*;
 
@@ -238,6 +305,32 @@ mod tests {
                 key_identifier_method: KeyIdMethod::Sha256,
             };
             params.signed_by(&Issuer::from_params(&self.params, &self.key)).unwrap().der().to_vec()
+        }
+    }
+
+    fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[tag, 0x82], &length[..], content].concat()
+    }
+
+    /// An extension of 2.5.29: its last arc and its value.
+    type Extension<'a> = (u8, &'a [u8]);
+
+    impl Authority {
+        /// An empty list by hand, for what rcgen does not write.
+        fn list_with(&self, until: &[u8], extensions: &[Extension<'_>]) -> Vec<u8> {
+            let ecdsa_with_sha256 = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+            let extension = |(arc, value): &Extension<'_>| {
+                tlv(0x30, &[&[6, 3, 0x55, 0x1d, *arc, 1, 1, 0xff], &tlv(4, value)[..]].concat())
+            };
+            let extensions: Vec<u8> = extensions.iter().flat_map(extension).collect();
+            let issuer = parse(&self.der).subject().as_raw().to_vec();
+            let dates = [tlv(0x17, b"260101000000Z"), tlv(0x17, until)].concat();
+            let extensions = tlv(0xa0, &tlv(0x30, &extensions));
+            let list = [&[2, 1, 1], &ecdsa_with_sha256[..], &issuer, &dates, &extensions].concat();
+            let list = tlv(0x30, &list);
+            let signature = [&[0], &self.key.sign(&list).unwrap()[..]].concat();
+            tlv(0x30, &[&list, &ecdsa_with_sha256[..], &tlv(3, &signature)].concat())
         }
     }
 
@@ -298,6 +391,55 @@ mod tests {
         powerless.params.key_usages.push(KeyUsagePurpose::CrlSign);
         let list = powerless.list(None);
         assert_eq!(status(&[list], &powerless, IN_2026), Err(CertificateError::UnknownRevocationStatus));
+    }
+
+    const UNTIL_2027: &[u8] = b"270101000000Z";
+    const UNTIL_2040: &[u8] = b"400101000000Z";
+    const DISTRIBUTION_POINT: u8 = 28;
+    const DELTA: Extension<'_> = (27, &[2, 1, 1]);
+
+    #[test]
+    fn a_list_of_users_or_of_everybody_vouches_for_a_user() {
+        let authority = authority(&[]);
+        for point in [&[0x30, 0][..], &[0x30, 3, 0x81, 1, 0xff]] {
+            let list = authority.list_with(UNTIL_2027, &[(DISTRIBUTION_POINT, point)]);
+            assert!(matches!(status(&[list], &authority, IN_2026), Ok(Status::GoodUntil(_))), "{point:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_of_another_scope_vouches_for_no_user() {
+        let authority = authority(&[]);
+        let authorities_only = &[0x30, 3, 0x82, 1, 0xff][..];
+        let some_reasons = &[0x30, 4, 0x83, 2, 1, 0x40][..];
+        let attributes_only = &[0x30, 3, 0x85, 1, 0xff][..];
+        for point in [authorities_only, some_reasons, attributes_only] {
+            let list = authority.list_with(UNTIL_2027, &[(DISTRIBUTION_POINT, point)]);
+            let unknown = Err(CertificateError::UnknownRevocationStatus);
+            assert_eq!(status(&[list], &authority, IN_2026), unknown, "{point:?}");
+        }
+    }
+
+    #[test]
+    fn an_indirect_list_or_one_of_an_unknown_scope_is_refused() {
+        let authority = authority(&[]);
+        for point in
+            [&[0x30, 3, 0x84, 1, 0xff][..], &[0x30, 3, 0x89, 1, 0xff], &[0x30, 3, 1, 1, 0xff], &[0x30, 2, 0x81]]
+        {
+            let list = authority.list_with(UNTIL_2027, &[(DISTRIBUTION_POINT, point)]);
+            assert_eq!(revocations().add(list, &[]), Err(CrlError::Scope), "{point:?}");
+        }
+    }
+
+    #[test]
+    fn a_delta_list_needs_its_base_and_makes_it_no_fresher() {
+        let authority = authority(&[]);
+        let (base, delta) = (authority.list(None), authority.list_with(UNTIL_2040, &[DELTA]));
+        let alone = status(std::slice::from_ref(&delta), &authority, IN_2026);
+        assert_eq!(alone, Err(CertificateError::UnknownRevocationStatus));
+        let both = [base, delta];
+        assert!(matches!(status(&both, &authority, IN_2026), Ok(Status::GoodUntil(until_s)) if until_s < IN_2028));
+        assert_eq!(status(&both, &authority, IN_2028), Err(CertificateError::ExpiredRevocationList));
     }
 
     #[test]

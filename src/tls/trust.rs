@@ -20,6 +20,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
 
 use super::client_verifier::ClientVerifier;
 use super::development_pki::DEVELOPMENT_MARK;
@@ -58,7 +59,7 @@ pub struct Standing {
 pub enum Reload {
     Unchanged,
     Swapped,
-    /// The files are broken; the set before stays in force.
+    /// The files are broken, or a list is gone; the set before stays in force.
     Kept,
 }
 
@@ -71,6 +72,11 @@ pub enum TrustError {
     Content { path: PathBuf, problem: String },
     #[error("{}: {cause}", path.display())]
     Crl { path: PathBuf, cause: CrlError },
+    #[error(
+        "tls.client_crls: the list of {0} is gone, and whom it revoked would come in; put one back (or restart \
+         without it)"
+    )]
+    CrlGone(String),
     #[error(
         "{}: a development root, whose key anybody may have; set `tls.allow_development_roots = true` for tests",
         .0.display()
@@ -106,7 +112,9 @@ impl Trust {
             return Reload::Unchanged;
         }
         *seen = stamps;
-        let outcome = match Generation::read(&self.settings, &self.clock, self.current.load().number + 1) {
+        let current = self.current.load();
+        let read = Generation::read(&self.settings, &self.clock, current.number + 1);
+        let outcome = match read.and_then(|next| next.verifier.check_succeeds(&current.verifier).map(|()| next)) {
             Ok(generation) => {
                 self.current.store(Arc::new(generation));
                 tracing::info!("certificates, roots and CRLs were read again");
@@ -119,6 +127,8 @@ impl Trust {
         };
         let label = if outcome == Reload::Swapped { "swapped" } else { "kept" };
         metrics::counter!("carnet_tls_reloads_total", "outcome" => label).increment(1);
+        // For alarms: 1 for as long as the files are not what is in force.
+        metrics::gauge!("carnet_tls_files_unusable").set(if outcome == Reload::Kept { 1.0 } else { 0.0 });
         outcome
     }
 
@@ -197,6 +207,20 @@ impl Generation {
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         server.ticketer = aws_lc_rs::Ticketer::new().map_err(TrustError::Server)?;
         Ok(Self { number, server: Arc::new(server), verifier })
+    }
+}
+
+impl ClientVerifier {
+    /// A list that disappears must not let in whom it revoked, as an authority that never had one would.
+    fn check_succeeds(&self, before: &Self) -> Result<(), TrustError> {
+        match self.list_lost_since(before) {
+            None => Ok(()),
+            Some(issuer) => {
+                let name =
+                    X509Name::from_der(issuer).map_or_else(|_| "an authority".to_owned(), |(_, name)| name.to_string());
+                Err(TrustError::CrlGone(name))
+            }
+        }
     }
 }
 

@@ -46,6 +46,22 @@ async fn a_broken_file_keeps_the_set_before_until_it_is_mended() {
 }
 
 #[tokio::test]
+async fn a_list_that_disappears_lets_nobody_in_whom_it_revoked() {
+    let listener = TestListener::start().await;
+    let revoked = listener.issue(&hospital());
+    listener.pki.revoke(&revoked.serial).unwrap();
+    assert_eq!(listener.trust.reload(), Reload::Swapped);
+    let path = listener.pki.directory().join("crl/organisations.pem");
+    let list = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(listener.trust.reload(), Reload::Kept);
+    assert!(listener.who(&listener.client(&revoked)).await.is_err());
+    assert!(listener.who(&listener.client(&listener.issue(&hospital()))).await.is_ok());
+    std::fs::write(&path, list).unwrap();
+    assert_eq!(listener.trust.reload(), Reload::Swapped);
+}
+
+#[tokio::test]
 async fn a_key_that_does_not_fit_its_certificate_is_not_put_in_force() {
     let listener = TestListener::start().await;
     let elsewhere = tempfile::tempdir().unwrap();

@@ -97,6 +97,30 @@ async fn deposits_beyond_those_in_flight_are_asked_to_come_back_and_none_is_lost
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_has_all_its_places_leaves_those_of_others() {
+    let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_per_caller_max = 1);
+    let desk = Desk::of(builder).await;
+    let slow = Slow::begin(&desk.hospital).await;
+    let letter = Document::discharge_letter();
+    let refused = refused_as_busy(&desk.hospital, &letter).await;
+    assert!(refused.headers.contains_key("retry-after"));
+    desk.gateway.laboratory().deposited(&Document::blood_test()).await;
+    assert!(slow.finish().await.starts_with("HTTP/1.1 200"));
+    desk.hospital.deposited(&letter).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_consent_as_large_as_a_deposit_is_refused() {
+    let desk = Desk::open().await;
+    for media_type in ["application/fhir+json", "application/fhir+xml"] {
+        let headers = [("content-type", media_type)];
+        let answer = desk.hospital.send(http::Method::POST, "/Consent", &headers, " ".repeat(70_000)).await;
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.text());
+        assert_eq!(answer.rule(), "body-too-large");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_storm_beyond_the_limit_is_answered_and_everything_acknowledged_is_there() {
     let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_max = 2);
     let desk = Desk::of(builder).await;

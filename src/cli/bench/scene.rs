@@ -172,7 +172,8 @@ pub(super) fn is_in_memory(folder: &Path) -> bool {
 
 fn configuration(professionals: SocketAddr, operators: SocketAddr, clients: usize) -> String {
     let Limits { connections_max, deposits_in_flight_max, reads_in_flight_max, .. } = Limits::default();
-    let at_least = |limit: usize, wanted: usize| limit.max(wanted);
+    // All clients may show one certificate.
+    let (deposits_max, reads_max) = (deposits_in_flight_max.max(clients), reads_in_flight_max.max(clients));
     format!(
         r#"[listen]
 professionals = "{professionals}"
@@ -187,15 +188,15 @@ ins_domains = ["test"]
 
 [limits]
 connections_max = {}
-deposits_in_flight_max = {}
-reads_in_flight_max = {}
+deposits_in_flight_max = {deposits_max}
+deposits_in_flight_per_caller_max = {deposits_max}
+reads_in_flight_max = {reads_max}
+reads_in_flight_per_caller_max = {reads_max}
 
 [log]
 filter = "warn"
 "#,
-        at_least(connections_max, clients * 2 + 16),
-        at_least(deposits_in_flight_max, clients),
-        at_least(reads_in_flight_max, clients),
+        connections_max.max(clients * 2 + 16),
     )
 }
 

@@ -27,10 +27,12 @@ pub mod iti65;
 mod tests;
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use fhirkit::r4::Resource;
 use futures_util::{Stream, StreamExt as _};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::cut::Cutter;
 pub use self::document_reference::EXTENSION_SLOT;
@@ -63,18 +65,22 @@ struct Documents(Vec<Option<Received>>);
 /// Errors: what the body itself yields (broken off, too slow); `BodyTooLarge`, `Nesting`, `Base64`, `StorageFull`
 /// as soon as they show; syntax and structure once the body is whole. Small writes to the spool happen on the
 /// calling thread, XML is converted on a blocking one.
+///
+/// An XML message is held whole: its bytes are taken out of `xml_bytes` as they arrive (`Busy` when there are no
+/// more) and given back when it is read, even where nobody waits for it any longer.
 pub async fn read_message<B>(
     format: WireFormat,
     body: B,
     limits: &Limits,
     spool: SpoolSettings,
+    xml_bytes: Arc<Semaphore>,
 ) -> Result<Message, Failure>
 where
     B: Stream<Item = Result<Bytes, Failure>>,
 {
     match format {
         WireFormat::Json => read_json(body, limits, spool).await,
-        WireFormat::Xml => read_xml(body, limits, spool).await,
+        WireFormat::Xml => read_xml(body, limits, spool, xml_bytes).await,
     }
 }
 
@@ -96,16 +102,23 @@ where
     Ok(Message { resource, documents: Documents::new(cut.documents) })
 }
 
-async fn read_xml<B>(body: B, limits: &Limits, spool: SpoolSettings) -> Result<Message, Failure>
+async fn read_xml<B>(
+    body: B,
+    limits: &Limits,
+    spool: SpoolSettings,
+    xml_bytes: Arc<Semaphore>,
+) -> Result<Message, Failure>
 where
     B: Stream<Item = Result<Bytes, Failure>>,
 {
     let mut body = pin!(body);
     let mut text = Vec::new();
+    let mut held = None;
     while let Some(piece) = body.next().await {
         let piece = piece?;
         let size_bytes = (text.len() + piece.len()) as u64;
         check_size(size_bytes, limits.xml_body_bytes_max as u64, "limits.xml_body_bytes_max")?;
+        hold(&mut held, piece.len(), &xml_bytes)?;
         text.extend_from_slice(&piece);
     }
     let limits = limits.clone();
@@ -113,9 +126,24 @@ where
     let converted = tokio::task::spawn_blocking(move || {
         let cut = xml::cut(&text, &limits, spool)?;
         let resource = json::read_resource(&cut)?;
+        drop((text, held));
         Ok(Message { resource, documents: Documents::new(cut.documents) })
     });
     converted.await.map_err(|error| Fault::new("the FHIR XML reader gave up", error))?
+}
+
+/// Adds to what is held. Never waits: those who wait would hold what the others wait for.
+fn hold(held: &mut Option<OwnedSemaphorePermit>, bytes: usize, free: &Arc<Semaphore>) -> Result<(), Refusal> {
+    let permit = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(free).try_acquire_many_owned(bytes).ok());
+    let permit = permit.ok_or_else(|| {
+        let found = "as much XML in flight as is let in (limits.xml_bodies_bytes_max)";
+        Refusal::new(Rule::Busy, "message", found, "the same request again in a while, or as JSON")
+    })?;
+    match held {
+        Some(held) => held.merge(permit),
+        None => *held = Some(permit),
+    }
+    Ok(())
 }
 
 fn check_size(size_bytes: u64, max: u64, limit: &str) -> Result<(), Refusal> {

@@ -27,7 +27,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 fn read_in(format: WireFormat, body: &[u8], limits: &Limits, piece_bytes: usize) -> Result<Message, Failure> {
     let pieces: Vec<_> = body.chunks(piece_bytes).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-    block_on(read_message(format, stream::iter(pieces), limits, spool()))
+    block_on(read_message(format, stream::iter(pieces), limits, spool(), xml_bytes(limits)))
+}
+
+fn xml_bytes(limits: &Limits) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(limits.xml_bodies_bytes_max))
 }
 
 fn read(format: WireFormat, body: &[u8]) -> Result<Message, Failure> {
@@ -478,7 +482,8 @@ fn bodies_over_the_limit_or_broken_off_are_refused() {
     assert_eq!(refused(read(WireFormat::Json, half)).0, Rule::JsonSyntax);
     let broken = Failure::from(Refusal::new(Rule::BodyIncomplete, "message", "half", "all"));
     let pieces = stream::iter([Ok(Bytes::from_static(b"{")), Err(broken)]);
-    let result = block_on(read_message(WireFormat::Json, pieces, &Limits::default(), spool()));
+    let result =
+        block_on(read_message(WireFormat::Json, pieces, &Limits::default(), spool(), xml_bytes(&Limits::default())));
     assert_eq!(refused(result).0, Rule::BodyIncomplete);
 }
 
@@ -676,4 +681,17 @@ fn collect_pointers(value: &Value, at: String, pointers: &mut Vec<String>) {
         _ => {}
     }
     pointers.push(at);
+}
+
+#[test]
+fn xml_beyond_what_all_may_hold_is_asked_to_come_back_and_leaves_its_room_to_others() {
+    let bytes = Arc::new(Semaphore::new(10));
+    let read = |pieces: &[&'static [u8]]| {
+        let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
+        let (limits, bytes) = (Limits::default(), Arc::clone(&bytes));
+        block_on(read_message(WireFormat::Xml, stream::iter(pieces), &limits, spool(), bytes))
+    };
+    assert_eq!(refused(read(&[b"<Bundle", b"/>"])).0, Rule::XmlSyntax);
+    assert_eq!(refused(read(&[b"<Bundle", b" x=\"\"/>"])).0, Rule::Busy);
+    assert_eq!(bytes.available_permits(), 10);
 }

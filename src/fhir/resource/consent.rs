@@ -197,7 +197,8 @@ mod tests {
         let text = serde_json::to_vec(&write(outcome, now())).unwrap();
         let spool = SpoolSettings { directory: std::sync::Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
         let body = futures_util::stream::iter([Ok(bytes::Bytes::from(text))]);
-        let message = read_message(WireFormat::Json, body, &Limits::default(), spool).await.unwrap();
+        let no_xml = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        let message = read_message(WireFormat::Json, body, &Limits::default(), spool, no_xml).await.unwrap();
         let id = id_of(outcome).parse().unwrap();
         let request = read_consent(message, Some(id), &Terminology::load().unwrap()).unwrap();
         assert_eq!(request.patient, sample::ins());

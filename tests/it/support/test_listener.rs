@@ -141,6 +141,6 @@ async fn who(Extension(certificate): Extension<PresentedCertificate>) -> String 
             Subject::Person(person) => person.ps_id.to_string(),
             Subject::Organisation(organisation) => organisation.struct_id.to_string(),
         },
-        Err(refusal) => refusal.rule.code().to_owned(),
+        Err(refused) => refused.refusal.rule.code().to_owned(),
     }
 }
