@@ -344,6 +344,53 @@ fn content_that_is_not_what_the_media_type_says_is_refused() {
 }
 
 #[test]
+fn xml_under_the_media_type_of_something_else_is_refused() {
+    let bare = LETTER.split_once("?>").unwrap().1;
+    let body = LETTER[LETTER.find("<ClinicalDocument").unwrap()..].to_owned();
+    let signed = format!(
+        "<s:Signature xmlns:s=\"http://www.w3.org/2000/09/xmldsig#\"><s:Object>{body}</s:Object></s:Signature>"
+    );
+    let marked = format!("<!--{}DICM-->{body}", " ".repeat(124));
+    let with_dtd = format!("<!DOCTYPE ClinicalDocument [<!ENTITY a \"b\">]>{body}");
+    let behind_space = format!("{}{body}", " ".repeat(2_000));
+    for document in [LETTER, bare, &body, &signed, &marked, &with_dtd, &behind_space, &format!("\u{feff}{LETTER}")] {
+        for mime_type in ["text/plain", "Text/Plain; charset=utf-8", "application/dicom", "application/pdf", "text/rtf"]
+        {
+            let sent = MetadataDraft { mime_type: Some(mime_type.to_owned()), ..of_bare_pdf() };
+            let refusals = Desk::new().refusals(document.to_owned(), sent);
+            assert!(
+                refusals.contains(&(Rule::MimeTypeMismatch, "doc.mimeType".to_owned())),
+                "{mime_type}: {refusals:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_document_that_is_said_to_be_a_signature_is_read_all_the_same() {
+    let signature = |inside: &str| {
+        format!(
+            "<s:Signature xmlns:s=\"http://www.w3.org/2000/09/xmldsig#\"><s:Object>{inside}</s:Object></s:Signature>"
+        )
+    };
+    let take = |content: String| {
+        let type_code = Some(Code::new("ASTM", "E1762"));
+        let sent = MetadataDraft { type_code, mime_type: Some("text/xml".to_owned()), ..of_bare_pdf() };
+        match Desk::migration().take(content, sent) {
+            Ok(_) => Vec::new(),
+            Err(failure) => failure.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(),
+        }
+    };
+    let body = &LETTER[LETTER.find("<ClinicalDocument").unwrap()..];
+    assert!(take(LETTER.to_owned()).contains(&Rule::CdaMetadataMismatch));
+    assert!(take(signature(body)).contains(&Rule::CdaMetadataMismatch));
+    assert_eq!(take("<html/>".to_owned()), [Rule::CdaHeader]);
+    assert_eq!(take("<!DOCTYPE a><a/>".to_owned()), [Rule::CdaForbidden]);
+    let alone = take(signature("x"));
+    assert!(!alone.contains(&Rule::CdaHeader) && !alone.contains(&Rule::MimeTypeMismatch), "{alone:?}");
+}
+
+#[test]
 fn a_cda_that_cannot_be_read_is_refused_for_that_alone() {
     let cut = &LETTER.as_bytes()[..4_000];
     let refusals = Desk::new().refusals(cut.to_vec(), nothing());
