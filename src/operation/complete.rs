@@ -19,6 +19,7 @@
 //! Source: D.2, D.6, E.4 (6, 7).
 
 mod judge;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +107,10 @@ pub fn complete(
         mime_type,
     };
     match found.assemble(sent, header, intake) {
-        Some(metadata) if judge.refusals.is_empty() => Ok(metadata),
+        Some(metadata) if judge.refusals.is_empty() => {
+            let refusals = limits::exceeded(&metadata, |attribute| judge.at(attribute));
+            if refusals.is_empty() { Ok(metadata) } else { Err(refusals) }
+        }
         _ => Err(judge.refusals),
     }
 }
