@@ -83,12 +83,12 @@ impl Fields {
                 Some(("recordTarget", below)) => self.open_patient(below, element)?,
                 Some(("author", below)) => {
                     if let Some(author) = self.authors.last_mut() {
-                        open_author(author, below, element);
+                        open_author(author, below, path, element)?;
                     }
                 }
                 Some(("legalAuthenticator", below)) => {
                     if let Some(author) = &mut self.legal_authenticator {
-                        open_author(author, below, element);
+                        open_author(author, below, path, element)?;
                     }
                 }
                 Some(("documentationOf", below)) => self.open_service_event(below, path, element)?,
@@ -183,12 +183,11 @@ impl Fields {
 }
 
 /// `author` and `legalAuthenticator` differ in one name: assignedAuthor, assignedEntity.
-fn open_author(author: &mut Author, path: &str, element: &Element<'_>) {
-    if path == "functionCode" {
-        author.roles.extend(element.attribute("displayName").or(element.attribute("code")));
-        return;
+fn open_author(author: &mut Author, below: &str, path: &str, element: &Element<'_>) -> Result<(), Problem> {
+    if below == "functionCode" {
+        return push(&mut author.roles, element.attribute("displayName").or(element.attribute("code")), path);
     }
-    let Some(("assignedAuthor" | "assignedEntity", below)) = path.split_once('/') else { return };
+    let Some(("assignedAuthor" | "assignedEntity", below)) = below.split_once('/') else { return Ok(()) };
     match below {
         "id" => {
             let person = author.person.get_or_insert_default();
@@ -203,6 +202,7 @@ fn open_author(author: &mut Author, path: &str, element: &Element<'_>) {
         "representedOrganization/id" => set_institution_id(&mut author.institution, element),
         _ => {}
     }
+    Ok(())
 }
 
 fn take_author_text(author: &mut Author, path: &str, text: String) {

@@ -19,7 +19,7 @@ use quick_xml::events::{BytesStart, Event};
 
 use super::header::place_in;
 use super::source::{Namespace, Source};
-use super::thin::TextTooLong;
+use super::thin::EventTooLong;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 
 /// What is left of a document once it is guarded.
@@ -135,6 +135,11 @@ impl Element<'_> {
         local(self.tag.name().0)
     }
 
+    /// Of its tag, attributes included.
+    pub(super) fn size_bytes(&self) -> usize {
+        self.tag.len()
+    }
+
     /// The value of an attribute without prefix, references resolved; blank counts as absent.
     pub(super) fn attribute(&self, name: &str) -> Option<String> {
         let mut attributes = self.tag.attributes();
@@ -228,9 +233,9 @@ impl Mark<'_> {
         use quick_xml::Error;
         let found = match error {
             Error::Io(cause)
-                if cause.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TextTooLong>) =>
+                if cause.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<EventTooLong>) =>
             {
-                return self.limit("a text or a tag of more bytes", "at most 8 MiB without markup, base64 aside");
+                return self.limit("a text, comment, section or tag of more bytes", "at most 8 MiB each, base64 aside");
             }
             Error::Io(cause) => return Fault::new("a document being received cannot be read back", cause).into(),
             Error::Syntax(_) => "a tag, comment or section that does not end",

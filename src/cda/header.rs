@@ -15,7 +15,7 @@ use crate::domain::code::Code;
 use crate::domain::confidentiality::ConfidentialityLevel;
 use crate::domain::dtm::Dtm;
 use crate::domain::patient::SourcePatientInfo;
-use crate::refusal::{Failure, Fault};
+use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::Spooled;
 
 /// What a document says of itself. Values are as found, whitespace aside; nothing is judged.
@@ -113,22 +113,28 @@ impl CdaHeader {
     ///
     /// Errors: `CdaSyntax`, `CdaForbidden`, `CdaLimit`, `CdaHeader`, each under `place`.
     pub fn read(document: &mut Spooled, place: &str) -> Result<Self, Failure> {
+        Self::read_if_any(document, place)?.ok_or_else(|| absent(place))
+    }
+
+    /// The same, but `None` for an XML signature that envelops no document, such as that of a submission.
+    pub fn read_if_any(document: &mut Spooled, place: &str) -> Result<Option<Self>, Failure> {
         if let Some(bytes) = document.in_memory() {
-            return Self::from_slice(bytes, place);
+            return reader::read(Guard::new(SliceSource::new(bytes), place), place);
         }
         let stream =
             document.reader().map_err(|cause| Fault::new("a document being received cannot be read", cause))?;
-        Self::from_reader(stream, place)
+        reader::read(Guard::new(StreamSource::new(stream), place), place)
     }
 
     /// Reads a document that is in memory. `place` says where it is, in the sender's terms; empty if it stands alone.
     pub fn from_slice(document: &[u8], place: &str) -> Result<Self, Failure> {
-        reader::read(Guard::new(SliceSource::new(document), place), place)
+        reader::read(Guard::new(SliceSource::new(document), place), place)?.ok_or_else(|| absent(place))
     }
 
-    /// Reads a document in one pass. Memory: one text node, base64 left out (at most 8 MiB, usually 64 KB).
+    /// Reads a document in one pass. Memory: the header, at most 1 MiB, and one text, comment, section or tag,
+    /// base64 left out (at most 8 MiB, usually 64 KB).
     pub fn from_reader(document: impl BufRead, place: &str) -> Result<Self, Failure> {
-        reader::read(Guard::new(StreamSource::new(document), place), place)
+        reader::read(Guard::new(StreamSource::new(document), place), place)?.ok_or_else(|| absent(place))
     }
 
     /// The service event that the metadata speak of: the one with a practice setting, else the first.
@@ -178,6 +184,12 @@ impl InstanceId {
     }
 }
 
+/// No document where one was wanted.
+pub(super) fn absent(place: &str) -> Failure {
+    let expected = "one ClinicalDocument (urn:hl7-org:v3)";
+    Refusal::new(Rule::CdaHeader, place_in(place, "ClinicalDocument"), "nothing", expected).into()
+}
+
 /// `path` of the document, after where the document is.
 pub(super) fn place_in(place: &str, path: &str) -> String {
     if place.is_empty() { path.to_owned() } else { format!("{place}: {path}") }
@@ -188,7 +200,6 @@ mod tests {
     use super::*;
     use crate::domain::author::PersonKind;
     use crate::domain::ins::{Ins, InsError};
-    use crate::refusal::Rule;
     use proptest::prelude::*;
 
     const SMALL: &str = r#"<?xml version="1.0" encoding="UTF-8"?><?xml-stylesheet type="text/xsl" href="x.xsl"?>
@@ -286,6 +297,50 @@ mod tests {
             CdaHeader::from_reader(stream, "").unwrap(),
             CdaHeader::from_slice(document.as_bytes(), "").unwrap()
         );
+    }
+
+    fn streamed(document: &str) -> Result<CdaHeader, Failure> {
+        CdaHeader::from_reader(std::io::BufReader::new(document.as_bytes()), "")
+    }
+
+    #[test]
+    fn a_text_comment_or_section_of_more_than_8_mib_is_refused_from_a_stream() {
+        const MIB: usize = 1024 * 1024;
+        for (open, close) in [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?p ", "?>"), ("", "")] {
+            for filling in ["<", "é"] {
+                if open.is_empty() && filling != "é" {
+                    continue;
+                }
+                let long = |bytes: usize| {
+                    let inside = format!("{open}{}{close}</nonXMLBody>", filling.repeat(bytes / filling.len()));
+                    small_with("</nonXMLBody>", &inside)
+                };
+                assert!(streamed(&long(7 * MIB)).is_ok(), "{open}{filling}");
+                let Err(Failure::Refused(refusals)) = streamed(&long(9 * MIB)) else { panic!("{open}{filling}") };
+                assert_eq!(refusals[0].rule, Rule::CdaLimit, "{open}{filling}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_of_more_than_1_mib_is_refused_however_it_is_filled() {
+        let id = format!("<id root=\"1.2.3\" extension=\"{}\"/>", "7".repeat(10_000));
+        let event = format!("<documentationOf><serviceEvent>{}</serviceEvent></documentationOf>", id.repeat(60));
+        let document = |events: usize| small_with("<component>", &format!("{}<component>", event.repeat(events)));
+        assert!(CdaHeader::from_slice(document(1).as_bytes(), "").is_ok());
+        assert_eq!(refusals_of(&document(2)), [(Rule::CdaLimit, PATH_OF_EVENT_ID.to_owned())]);
+    }
+
+    const PATH_OF_EVENT_ID: &str = "ClinicalDocument/documentationOf/serviceEvent/id";
+
+    #[test]
+    fn an_author_of_more_than_500_roles_is_refused() {
+        let with = |roles: usize| {
+            let roles = "<functionCode code=\"A\"/>".repeat(roles);
+            small_with("<assignedAuthor>", &format!("{roles}<assignedAuthor>"))
+        };
+        assert_eq!(CdaHeader::from_slice(with(500).as_bytes(), "").unwrap().authors[0].roles.len(), 500);
+        assert_eq!(refusals_of(&with(501)), [(Rule::CdaLimit, "ClinicalDocument/author/functionCode".to_owned())]);
     }
 
     /// 59 published documents, where they are at hand.

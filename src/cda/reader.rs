@@ -5,12 +5,13 @@
 
 use super::fields::{Fields, Problem, in_document};
 use super::guard::{Element, Guard, Item};
-use super::header::{Body, CdaHeader, Container, PdfCopy, place_in};
+use super::header::{Body, CdaHeader, Container, PdfCopy, absent, place_in};
 use super::source::{Namespace, Source};
 use crate::domain::author::Author;
 use crate::refusal::{Failure, Refusal, Rule};
 
-pub(super) fn read<S: Source>(mut guard: Guard<S>, place: &str) -> Result<CdaHeader, Failure> {
+/// `None` for an XML signature around nothing.
+pub(super) fn read<S: Source>(mut guard: Guard<S>, place: &str) -> Result<Option<CdaHeader>, Failure> {
     let mut reader = Reader::default();
     loop {
         let outcome = match guard.next()? {
@@ -25,7 +26,10 @@ pub(super) fn read<S: Source>(mut guard: Guard<S>, place: &str) -> Result<CdaHea
         };
         outcome.map_err(|problem| problem.at(place))?;
     }
-    reader.finish(place)
+    if reader.container == Some(Container::Signed) && reader.position == Position::Outside {
+        return Ok(None);
+    }
+    reader.finish(place).map(Some)
 }
 
 #[derive(Default)]
@@ -44,6 +48,8 @@ struct Reader {
     body_depth: usize,
     body: Option<Body>,
     header: Fields,
+    /// Tags and text of the header so far: nothing longer than them is ever kept.
+    header_bytes: usize,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -56,6 +62,8 @@ enum Position {
 }
 
 const HEADER_TEXT_BYTES_MAX: usize = 16 * 1024;
+/// The published documents have some 20 KB, their bodies aside.
+const HEADER_BYTES_MAX: usize = 1024 * 1024;
 const PDF_COPY_SECTION: &str = "1.2.250.1.213.1.1.2.243";
 
 impl Reader {
@@ -74,6 +82,7 @@ impl Reader {
                     _ => self.path.push_str("other:"),
                 }
                 self.path.push_str(element.name());
+                self.count(element.size_bytes())?;
                 if self.path == "component" {
                     self.position = Position::Component;
                     return Ok(());
@@ -153,7 +162,17 @@ impl Reader {
                 expected: "at most 16 KiB in an element of the header",
             });
         }
+        self.count(text.len())?;
         self.text.push_str(text);
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), Problem> {
+        self.header_bytes += bytes;
+        if self.header_bytes > HEADER_BYTES_MAX {
+            let (path, found) = (in_document(&self.path), "a header of more bytes".to_owned());
+            return Err(Problem { rule: Rule::CdaLimit, path, found, expected: "at most 1 MiB beside the body" });
+        }
         Ok(())
     }
 
@@ -182,8 +201,7 @@ impl Reader {
 
     fn finish(self, place: &str) -> Result<CdaHeader, Failure> {
         let Some(container) = self.container.filter(|_| self.position == Position::After) else {
-            let problem = Problem::header("ClinicalDocument", "nothing", "one ClinicalDocument (urn:hl7-org:v3)");
-            return Err(problem.at(place));
+            return Err(absent(place));
         };
         let header = self.header;
         let missing = [

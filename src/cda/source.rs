@@ -70,6 +70,7 @@ impl Source for SliceSource<'_> {
 impl<R: BufRead> Source for StreamSource<R> {
     fn next(&mut self) -> Result<(Namespace, Event<'_>), quick_xml::Error> {
         self.buffer.clear();
+        self.reader.get_mut().begin_event();
         let event = self.reader.read_event_into(&mut self.buffer)?;
         Ok((namespace_of(&self.reader, &event), event))
     }

@@ -1,6 +1,7 @@
 //! A `BufRead` that leaves out the inside of long base64, so that a 100 MB body costs 64 KB of memory.
 //!
-//! An XML reader hands out a text node in one piece. Nobody reads the base64 of a body here, so of each run of
+//! An XML reader hands out a text node, a comment, a CDATA section or a tag in one piece, so it must hold it whole:
+//! who reads its events says where each begins, and a piece that grows too long is refused. Nobody reads the base64 of a body here, so of each run of
 //! base64 letters and white space that follows a `>` or a `[` (a text node, a CDATA section) only the first
 //! bytes are passed on. None of the bytes left out can open or close anything in XML at that place, and all of
 //! them are ASCII: what is well-formed stays so, what is not stays not.
@@ -12,8 +13,8 @@ pub(super) struct ThinReader<R> {
     /// Bytes at the start of the inner buffer that were looked at and may be passed on.
     cleared: usize,
     state: State,
-    /// Bytes since the last `<` or `>`.
-    since_markup: usize,
+    /// Bytes passed on since [`ThinReader::begin_event`]: no more of them can be held behind.
+    since_event: usize,
     left_out: u64,
 }
 
@@ -26,19 +27,24 @@ enum State {
     LeavingOut,
 }
 
-/// A text node or a tag that is longer than any that has a meaning here.
+/// A text, comment, section or tag that is longer than any that has a meaning here.
 #[derive(Debug, thiserror::Error)]
-#[error("more than {TEXT_BYTES_MAX} bytes without markup")]
-pub(super) struct TextTooLong;
+#[error("more than {EVENT_BYTES_MAX} bytes in one event")]
+pub(super) struct EventTooLong;
 
 /// Bytes of a run that are passed on.
 const RUN_BYTES_KEPT: usize = 64 * 1024;
-/// Bytes of one text node or tag that is not base64.
-const TEXT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of one event, base64 left out; one buffer of the inner reader may come on top.
+const EVENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 impl<R: BufRead> ThinReader<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, cleared: 0, state: State::Outside, since_markup: 0, left_out: 0 }
+        Self { inner, cleared: 0, state: State::Outside, since_event: 0, left_out: 0 }
+    }
+
+    /// What is passed on from here belongs to another event of the XML reader.
+    pub(super) fn begin_event(&mut self) {
+        self.since_event = 0;
     }
 
     /// Bytes left out so far: add them to a position to get the position in the document.
@@ -48,6 +54,9 @@ impl<R: BufRead> ThinReader<R> {
 
     /// Looks at fresh bytes of the inner buffer; `Ok(false)` at the end of the document.
     fn look(&mut self) -> io::Result<bool> {
+        if self.since_event > EVENT_BYTES_MAX {
+            return Err(io::Error::other(EventTooLong));
+        }
         while self.cleared == 0 {
             let buffer = self.inner.fill_buf()?;
             if buffer.is_empty() {
@@ -68,11 +77,7 @@ impl<R: BufRead> ThinReader<R> {
                 if self.state == State::LeavingOut {
                     break;
                 }
-                self.since_markup = if matches!(byte, b'<' | b'>') { 0 } else { self.since_markup + 1 };
                 clear += 1;
-            }
-            if self.since_markup > TEXT_BYTES_MAX {
-                return Err(io::Error::other(TextTooLong));
             }
             self.cleared = clear;
         }
@@ -120,6 +125,7 @@ impl<R: BufRead> BufRead for ThinReader<R> {
 
     fn consume(&mut self, count: usize) {
         self.cleared = self.cleared.saturating_sub(count);
+        self.since_event += count;
         self.inner.consume(count);
     }
 }
@@ -163,10 +169,25 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_end_that_is_no_base64_is_refused() {
-        let document = format!("<a>.{}</a>", "é".repeat(TEXT_BYTES_MAX));
-        let error = thinned(document.as_bytes(), 64 * 1024).unwrap_err();
-        assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TextTooLong>));
+    fn an_event_without_end_is_refused_whatever_it_is_made_of() {
+        for piece in ["é", "<", ">", "]", "<>."] {
+            let document = format!("<!--{}", piece.repeat(EVENT_BYTES_MAX));
+            let error = thinned(document.as_bytes(), 64 * 1024).unwrap_err();
+            assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<EventTooLong>), "{piece}");
+        }
+    }
+
+    #[test]
+    fn many_events_may_be_longer_than_one() {
+        let document = "<>.".repeat(EVENT_BYTES_MAX / 2);
+        let mut reader = ThinReader::new(BufReader::with_capacity(64 * 1024, document.as_bytes()));
+        let mut length = 0;
+        while let count @ 1.. = reader.fill_buf().unwrap().len() {
+            reader.consume(count);
+            reader.begin_event();
+            length += count;
+        }
+        assert_eq!(length, document.len());
     }
 
     proptest! {

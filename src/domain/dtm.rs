@@ -68,11 +68,11 @@ impl Dtm {
             _ => return Err(DtmError::Hl7),
         };
         let seconds_east = match offset {
-            Some(offset) if offset.len() == 4 => {
+            Some(offset) => {
                 let sign = if text.contains('-') { -1 } else { 1 };
-                sign * offset_seconds(&offset[..2], &offset[2..]).ok_or(DtmError::Hl7)?
+                let (hours, minutes) = offset.split_at_checked(2).ok_or(DtmError::Hl7)?;
+                sign * offset_seconds(hours, minutes).ok_or(DtmError::Hl7)?
             }
-            Some(_) => return Err(DtmError::Hl7),
             None => 0,
         };
         let part = |from: usize, default: i16| match digits.get(from..from + 2) {
@@ -145,7 +145,15 @@ impl Dtm {
         // A date without a time names a day wherever one stands: no offset may move it.
         let seconds_east = if precision <= Precision::Day { 0 } else { seconds_east };
         let zone = TimeZone::fixed(Offset::from_seconds(seconds_east).ok()?);
-        Some(Self { from: civil.to_zoned(zone).ok()?.timestamp(), precision })
+        let from = civil.to_zoned(zone).ok()?.timestamp();
+        let utc = civil_utc(from);
+        // An offset may lead out of the years that have four digits: such a value could be written, never read back.
+        if utc.year() < 1 {
+            return None;
+        }
+        // The hour of a zone at half past, such as the Marquesas, begins inside an hour of UTC: its minute says it.
+        let splits_hour = precision == Precision::Hour && utc.minute() != 0;
+        Some(Self { from, precision: if splits_hour { Precision::Minute } else { precision } })
     }
 
     /// Rebuilds a value from what the store keeps.
@@ -325,7 +333,75 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_offset_that_leads_out_of_the_years_of_four_digits_is_refused() {
+        for hl7 in ["00000101000000+1400", "00010101000000+1400", "0000", "99991231235959-1400"] {
+            assert_eq!(Dtm::from_hl7(hl7), Err(DtmError::Hl7), "{hl7}");
+        }
+        for fhir in ["0000-01-01T00:00:00+14:00", "0001-01-01T00:00:00+14:00", "0000", "9999-12-31T23:59:59-14:00"] {
+            assert_eq!(Dtm::from_fhir(fhir), Err(DtmError::Fhir), "{fhir}");
+        }
+    }
+
+    #[test]
+    fn an_offset_that_is_no_ascii_is_refused() {
+        for bad in ["20200101120000+a\u{e9}b", "20200101120000+\u{e9}\u{e9}", "20200101120000+\u{e9}"] {
+            assert_eq!(Dtm::from_hl7(bad), Err(DtmError::Hl7), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_hour_that_no_hour_of_utc_equals_is_said_by_its_minute() {
+        assert_eq!(Dtm::from_hl7("2020010112-0930").unwrap().to_hl7(), "202001012130");
+        assert_eq!(Dtm::from_hl7("2020010112-1000").unwrap().to_hl7(), "2020010122");
+    }
+
+    /// Digits of a date that may exist, in the years where offsets lead out and in between.
+    fn dates() -> impl Strategy<Value = (u16, u8, u8, u8, u8, u8)> {
+        let years = prop_oneof![0_u16..3, 9998_u16..10_000, 0_u16..10_000];
+        (years, 1_u8..13, 1_u8..32, 0_u8..25, 0_u8..61, 0_u8..61)
+    }
+
     proptest! {
+        #[test]
+        fn what_is_read_from_hl7_reads_back(
+            (year, month, day, hour, minute, second) in dates(),
+            length in prop::sample::select(vec![4_usize, 6, 8, 10, 12, 14]),
+            tail in "(\\.[0-9]{1,7})?([+-](0[0-9]|1[0-5])[0-5][0-9])?",
+        ) {
+            let full = format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}");
+            if let Ok(dtm) = Dtm::from_hl7(&format!("{}{tail}", &full[..length])) {
+                prop_assert_eq!(Dtm::from_hl7(&dtm.to_hl7()), Ok(dtm));
+                prop_assert!(dtm.from() < dtm.to());
+                let of_fhir = Dtm::from_fhir(&dtm.to_fhir());
+                prop_assert_eq!(of_fhir.map(Dtm::from), Ok(dtm.from()));
+            }
+        }
+
+        #[test]
+        fn what_is_read_from_fhir_reads_back(
+            (year, month, day, hour, minute, second) in dates(),
+            length in prop::sample::select(vec![4_usize, 7, 10, 19]),
+            tail in "(\\.[0-9]{1,7})?(Z|[+-](0[0-9]|1[0-5]):[0-5][0-9])?",
+        ) {
+            let full = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+            if let Ok(dtm) = Dtm::from_fhir(&format!("{}{tail}", &full[..length])) {
+                prop_assert_eq!(Dtm::from_fhir(&dtm.to_fhir()), Ok(dtm));
+                prop_assert_eq!(Dtm::from_hl7(&dtm.to_hl7()), Ok(dtm));
+                prop_assert!(dtm.from() < dtm.to());
+            }
+        }
+
+        #[test]
+        fn what_looks_like_a_time_is_read_or_refused_without_a_panic(
+            head in prop::sample::select(vec!["", "20200101120000", "2020-01-01T12:00:00"]),
+            tail in "[0-9+\\-.TZ:\u{e9}a]{0,12}",
+        ) {
+            let text = format!("{head}{tail}");
+            let _ = Dtm::from_hl7(&text);
+            let _ = Dtm::from_fhir(&text);
+        }
+
         #[test]
         fn any_text_is_read_or_refused_without_a_panic(text in "\\PC{0,24}") {
             let _ = Dtm::from_hl7(&text);

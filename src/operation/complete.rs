@@ -19,6 +19,7 @@
 //! Source: D.2, D.6, E.4 (6, 7).
 
 mod judge;
+mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -66,14 +67,13 @@ pub enum Rules {
 pub fn complete_document(document: &mut DocumentDraft, intake: &Intake<'_>) -> Result<DocumentMetadata, Failure> {
     let head = document.content.chunk(0, MediaKind::HEAD_BYTES);
     let head = head.map_err(|cause| Fault::new("a document being received cannot be read back", cause))?;
-    let metadata = &document.metadata;
-    let declared = metadata.mime_type.as_deref().and_then(MediaKind::of_mime_type);
-    let is_xml = MediaKind::of_content(&head) == Some(MediaKind::Xml)
-        && (declared == Some(MediaKind::Xml) || metadata.mime_type.is_none());
-    let header = if is_xml && !is_signature(metadata) {
-        Some(CdaHeader::read(&mut document.content, &document.place)?)
-    } else {
-        None
+    let header = match MediaKind::of_content(&head) {
+        Some(MediaKind::Xml) if is_declared_otherwise(&document.metadata) => None,
+        Some(MediaKind::Xml) if is_signature(&document.metadata) => {
+            CdaHeader::read_if_any(&mut document.content, &document.place)?
+        }
+        Some(MediaKind::Xml) => Some(CdaHeader::read(&mut document.content, &document.place)?),
+        _ => None,
     };
     complete(&document.metadata, header.as_ref(), &head, &document.place, intake).map_err(Failure::Refused)
 }
@@ -107,7 +107,10 @@ pub fn complete(
         mime_type,
     };
     match found.assemble(sent, header, intake) {
-        Some(metadata) if judge.refusals.is_empty() => Ok(metadata),
+        Some(metadata) if judge.refusals.is_empty() => {
+            let refusals = limits::exceeded(&metadata, |attribute| judge.at(attribute));
+            if refusals.is_empty() { Ok(metadata) } else { Err(refusals) }
+        }
         _ => Err(judge.refusals),
     }
 }
@@ -163,7 +166,12 @@ impl Found {
     }
 }
 
-/// XAdES signature of a submission: XML, and no CDA (D.3).
+/// XML under the media type of something else is refused for that, unread.
+fn is_declared_otherwise(metadata: &MetadataDraft) -> bool {
+    metadata.mime_type.as_deref().is_some_and(|sent| MediaKind::of_mime_type(sent) != Some(MediaKind::Xml))
+}
+
+/// XAdES signature of a submission: XML, and no CDA (D.3) unless it envelops one.
 fn is_signature(metadata: &MetadataDraft) -> bool {
     metadata.type_code.as_ref().is_some_and(|code| code.is(&Code::new("ASTM", "E1762")))
 }

@@ -45,23 +45,24 @@ impl MediaKind {
         const BOM: &[u8] = b"\xef\xbb\xbf";
         let text = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
         match head {
+            // First: before any other mark, XML has room for a comment that bears it.
+            _ if is_markup(text) => Some(Self::Xml),
+            // Nothing that is seen says what follows: it could be XML.
+            _ if text.is_empty() => None,
             _ if head.get(128..132) == Some(b"DICM") => Some(Self::Dicom),
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),
             [b'I', b'I', b'*', 0, ..] | [b'M', b'M', 0, b'*', ..] => Some(Self::Tiff),
-            _ if text.starts_with(b"<") => Some(Self::Xml),
             _ if text.starts_with(b"{\\rtf") => Some(Self::Rtf),
             // Readers of PDF accept other bytes before the mark, so its writers leave some.
             _ if head.windows(5).any(|window| window == b"%PDF-") => Some(Self::Pdf),
-            _ if head.is_empty() || head.contains(&0) => None,
+            _ if head.contains(&0) => None,
             _ => Some(Self::Text),
         }
     }
 
     /// Whether a document that begins like this may be sent under this media type.
     pub fn admits(self, head: &[u8]) -> bool {
-        let found = Self::of_content(head);
-        // A plain text may begin with `<`.
-        found == Some(self) || (self == Self::Text && found == Some(Self::Xml))
+        Self::of_content(head) == Some(self)
     }
 
     /// The usual media type, for a document that came without one.
@@ -78,6 +79,14 @@ impl MediaKind {
     }
 }
 
+/// Whether XML begins here: a tag, a comment, a declaration. A plain text may begin with `<` as well, `< 5 mg`.
+fn is_markup(text: &[u8]) -> bool {
+    match text {
+        [b'<', next, ..] => next.is_ascii_alphabetic() || matches!(next, b'_' | b':' | b'!' | b'?' | 0x80..),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +94,7 @@ mod tests {
     #[test]
     fn documents_are_told_by_their_first_bytes() {
         let kos = [[0; 128].as_slice(), b"DICM\x02\x00"].concat();
+        let xml_with_mark = [b"<!--".as_slice(), &[b'-'; 124], b"DICM-->"].concat();
         for (head, kind) in [
             (b"%PDF-1.4\n".as_slice(), Some(MediaKind::Pdf)),
             (b"\r\n%PDF-1.4\n", Some(MediaKind::Pdf)),
@@ -95,6 +105,9 @@ mod tests {
             (b"{\\rtf1", Some(MediaKind::Rtf)),
             (&kos, Some(MediaKind::Dicom)),
             (b"Compte rendu", Some(MediaKind::Text)),
+            (b"< 5 mg", Some(MediaKind::Text)),
+            (&xml_with_mark, Some(MediaKind::Xml)),
+            (&[b' '; MediaKind::HEAD_BYTES], None),
             (b"PK\x03\x04\x00", None),
             (b"", None),
         ] {

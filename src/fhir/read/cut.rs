@@ -155,12 +155,17 @@ impl Cutter {
         let text = start..self.skeleton.len() - 1;
         self.state = State::Between;
         let is_root = self.levels.len() == 1;
+        let is_long = text.len() > KEY_BYTES_MAX;
         if let Some(level) = self.levels.last_mut() {
             if is_key {
-                level.key = text;
-            } else if is_root && &self.skeleton[level.key.clone()] == b"resourceType" {
+                level.key = if is_long { 0..0 } else { text };
+            } else if is_root && !is_long && &self.skeleton[level.key.clone()] == b"resourceType" {
                 self.root = Some(text);
             }
+        }
+        if is_key && is_long {
+            let expected = format!("names of elements, at most {KEY_BYTES_MAX} bytes long");
+            return Err(self.refuse(Rule::UnknownElement, "a longer name", expected));
         }
         Ok(at + 1)
     }
@@ -320,6 +325,9 @@ const MEMBERS_MAX: usize = 256;
 /// A DocumentReference with all it contains has about 200.
 pub(super) const VALUES_MAX: usize = 50_000;
 
+/// No name of R4 has more than 50 letters. Names make up places, and every place is written anew.
+pub(super) const KEY_BYTES_MAX: usize = 64;
+
 const PLACE_CHARS_MAX: usize = 200;
 
 #[cfg(test)]
@@ -405,6 +413,14 @@ mod tests {
     #[test]
     fn a_message_that_ends_inside_a_document_is_refused() {
         assert_eq!(refusal(cut(r#"{"data":"SGVs"#)).rule, Rule::JsonSyntax);
+    }
+
+    #[test]
+    fn a_key_that_is_longer_than_any_name_is_refused_at_the_object_that_has_it() {
+        let with = |key: &str| cut(&format!(r#"{{"resourceType":"Patient","name":[{{"text":"a","{key}":[1]}}]}}"#));
+        assert!(with(&"k".repeat(KEY_BYTES_MAX)).is_ok());
+        let refused = refusal(with(&"k".repeat(KEY_BYTES_MAX + 1)));
+        assert_eq!((refused.rule, refused.place.as_str()), (Rule::UnknownElement, "Patient.name[0]"));
     }
 
     #[test]

@@ -221,6 +221,12 @@ impl Reading<'_> {
 
     fn relations(&mut self, resource: &DocumentReference, place: &str, scope: Scope<'_>) -> Vec<RelationDraft> {
         let mut relations = Vec::new();
+        if resource.relates_to.len() > RELATIONS_MAX {
+            let found = format!("{} relations", resource.relates_to.len());
+            let expected = format!("at most {RELATIONS_MAX} relations of one document");
+            self.refuse(Rule::MetadataValue, format!("{place}.relatesTo"), found, expected);
+            return relations;
+        }
         for (index, relates_to) in resource.relates_to.iter().enumerate() {
             let place = format!("{place}.relatesTo[{index}]");
             let Some(kind) = relates_to.code.text().and_then(RelationKind::from_code) else {
@@ -360,6 +366,9 @@ fn bytes_of_hex(text: &[u8]) -> Option<[u8; 20]> {
 }
 
 const URI_SYSTEM: &str = "urn:ietf:rfc:3986";
+
+/// Each is looked up in the store; a real document replaces one and appends to a few.
+const RELATIONS_MAX: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -3,7 +3,8 @@
 //! Decision (2026): the structure definitions come from `fhirkit`, pinned exactly: it reports every problem with its
 //! FHIRPath, and its typed resources are what the readers beside this file work on, so a message is parsed once.
 //! Refused: own tables (a second copy of the standard), fhirbolt's types (no paths, 7 minutes of build). Cost: some
-//! 100 µs per message. What fhirkit does not look at (empty objects, modifier extensions) is looked at here.
+//! 100 µs per message. What fhirkit does not look at (empty objects, modifier extensions) is looked at here, and so
+//! is the length of lists: the readers look one item up among others.
 //!
 //! Its messages quote values of the sender; nothing of them is passed on but types and names of the standard.
 //! Source: FHIR R4 json.html, extensibility.html#modifierExtension.
@@ -11,7 +12,7 @@
 use fhirkit::Json;
 use fhirkit::r4::Resource;
 
-use super::cut::Cut;
+use super::cut::{Cut, KEY_BYTES_MAX};
 use crate::refusal::{Failure, Refusal, Rule};
 
 /// Reads the skeleton of a message as a resource of FHIR R4.
@@ -25,9 +26,11 @@ pub(super) fn read_resource(cut: &Cut) -> Result<Resource, Failure> {
         let expected = error.message.strip_prefix("expected ").unwrap_or(&error.message);
         Refusal::new(Rule::JsonSyntax, place, "text that is no JSON", expected)
     })?;
-    let root = json.get("resourceType").and_then(Json::as_str).unwrap_or("resource");
-    let mut refusals = Vec::new();
-    check_values(&json, root, &mut refusals);
+    let root = json.get("resourceType").and_then(Json::as_str).filter(|name| name.len() <= KEY_BYTES_MAX);
+    let root = root.unwrap_or("resource");
+    let mut walk = Walk { root, steps: Vec::new(), refusals: Vec::new() };
+    walk.check(&json);
+    let mut refusals = walk.refusals;
     let (resource, issues) = fhirkit::decode_json::<Resource>(&json);
     for refusal in issues.iter().take(REFUSALS_MAX).map(refusal_of) {
         // A key that is there twice is also reported as unknown.
@@ -44,35 +47,62 @@ pub(super) fn read_resource(cut: &Cut) -> Result<Resource, Failure> {
     }
 }
 
-/// Empty objects, and what would change the meaning of everything around it.
-fn check_values(json: &Json, place: &str, refusals: &mut Vec<Refusal>) {
-    if refusals.len() >= REFUSALS_MAX {
-        return;
+/// Looks for empty objects, lists that are too long, and what would change the meaning of everything around it.
+struct Walk<'j> {
+    root: &'j str,
+    /// From the root to where the walk is: written out only where something is refused.
+    steps: Vec<Step<'j>>,
+    refusals: Vec<Refusal>,
+}
+
+enum Step<'j> {
+    Member(&'j str),
+    Item(usize),
+}
+
+impl<'j> Walk<'j> {
+    fn check(&mut self, json: &'j Json) {
+        if self.refusals.len() >= REFUSALS_MAX {
+            return;
+        }
+        match json {
+            Json::Object(members) if members.is_empty() => {
+                self.refuse("an empty object", "at least one element; an empty one is left out");
+            }
+            Json::Object(members) => {
+                for (key, value) in members {
+                    self.steps.push(Step::Member(key));
+                    if MEANING_CHANGERS.contains(&key.as_str()) {
+                        self.refuse("an element", "no such element: this server understands none of its values");
+                    } else {
+                        self.check(value);
+                    }
+                    self.steps.pop();
+                }
+            }
+            Json::Array(items) if items.len() > ITEMS_MAX => {
+                self.refuse(format!("{} items", items.len()), format!("at most {ITEMS_MAX} items in one list"));
+            }
+            Json::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.steps.push(Step::Item(index));
+                    self.check(item);
+                    self.steps.pop();
+                }
+            }
+            _ => {}
+        }
     }
-    match json {
-        Json::Object(members) if members.is_empty() => {
-            let expected = "at least one element; an empty one is left out";
-            refusals.push(Refusal::new(Rule::FhirStructure, shortened(place), "an empty object", expected));
+
+    fn refuse(&mut self, found: impl Into<String>, expected: impl Into<String>) {
+        let mut place = self.root.to_owned();
+        for step in &self.steps {
+            place += &match step {
+                Step::Member(key) => format!(".{key}"),
+                Step::Item(index) => format!("[{index}]"),
+            };
         }
-        Json::Object(members) => {
-            for (key, value) in members {
-                let place = format!("{place}.{key}");
-                if MEANING_CHANGERS.contains(&key.as_str()) {
-                    let expected = "no such element: this server understands none of its values";
-                    refusals.push(Refusal::new(Rule::FhirStructure, shortened(&place), "an element", expected));
-                } else {
-                    check_values(value, &place, refusals);
-                }
-            }
-        }
-        Json::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                if matches!(item, Json::Object(_) | Json::Array(_)) {
-                    check_values(item, &format!("{place}[{index}]"), refusals);
-                }
-            }
-        }
-        _ => {}
+        self.refusals.push(Refusal::new(Rule::FhirStructure, shortened(&place), found, expected));
     }
 }
 
@@ -118,6 +148,9 @@ const JSON_TYPES: [&str; 6] = ["null", "a boolean", "a number", "a string", "an 
 const REFUSALS_MAX: usize = 20;
 
 const PLACE_CHARS_MAX: usize = 200;
+
+/// A Bundle of a deposit has up to 400 entries; no other list of a real message comes near.
+const ITEMS_MAX: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
@@ -252,8 +285,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_more_than_1000_items_is_refused() {
+        let with = |items: usize| {
+            let items = vec![r#"{"text":"a"}"#; items].join(",");
+            read(&format!(r#"{{"resourceType":"Patient","name":[{items}]}}"#))
+        };
+        assert!(with(1_000).is_ok());
+        let refusals = with(1_001).unwrap_err();
+        assert_eq!((refusals[0].place.as_str(), refusals[0].found.as_str()), ("Patient.name", "1001 items"));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_no_part_of_a_place() {
+        let text = format!(r#"{{"resourceType":"{}","a":[{{}}]}}"#, "P".repeat(KEY_BYTES_MAX + 1));
+        assert_eq!(read(&text).unwrap_err()[0].place, "resource.a[0]");
+    }
+
+    #[test]
     fn many_errors_make_a_short_answer() {
-        let text = format!(r#"{{"resourceType":"Patient","name":[{}1]}}"#, "1,".repeat(40_000));
+        let text = format!(r#"{{"resourceType":"Patient","name":[{}1]}}"#, "1,".repeat(900));
         assert_eq!(read(&text).unwrap_err().len(), REFUSALS_MAX);
     }
 }

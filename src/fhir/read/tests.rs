@@ -423,6 +423,12 @@ fn each_thing_wrong_is_refused_at_its_place() {
             format!("{document}.relatesTo[0].target"),
         ),
         (
+            "/entry/1/resource/relatesTo",
+            json!(vec![json!({"code": "appends", "target": {"reference": "urn:oid:1.2.3"}}); 101]),
+            Rule::MetadataValue,
+            format!("{document}.relatesTo"),
+        ),
+        (
             "/entry/1/resource/type/coding/0/system",
             Value::Null,
             Rule::MissingMetadata,

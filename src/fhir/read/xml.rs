@@ -18,7 +18,7 @@ use quick_xml::name::{Namespace, ResolveResult};
 use quick_xml::reader::NsReader;
 
 use super::base64::LineBreaks;
-use super::cut::{Cut, VALUES_MAX};
+use super::cut::{Cut, KEY_BYTES_MAX, VALUES_MAX};
 use super::intake::Intake;
 use crate::config::Limits;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
@@ -147,6 +147,9 @@ impl<'t> Guard<'t> {
             return Err(self.refuse(at, Rule::Nesting, format!("more than {ATTRIBUTES_MAX} attributes")));
         }
         let (namespace, name) = reader.resolver().resolve_element(start.name());
+        if name.as_ref().len() > KEY_BYTES_MAX {
+            return Err(self.refuse(at, Rule::XmlSyntax, format!("a name of more than {KEY_BYTES_MAX} bytes")));
+        }
         let name = name.as_ref().to_owned();
         if self.narrative_depth > 0 {
             self.narrative_depth += 1;

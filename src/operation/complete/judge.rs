@@ -285,7 +285,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Place of an attribute in the sender's metadata, by its IHE name.
-    fn at(&self, attribute: &str) -> String {
+    pub(super) fn at(&self, attribute: &str) -> String {
         if self.place.is_empty() { attribute.to_owned() } else { format!("{}.{attribute}", self.place) }
     }
 

@@ -344,6 +344,152 @@ fn content_that_is_not_what_the_media_type_says_is_refused() {
 }
 
 #[test]
+fn xml_under_the_media_type_of_something_else_is_refused() {
+    let bare = LETTER.split_once("?>").unwrap().1;
+    let body = LETTER[LETTER.find("<ClinicalDocument").unwrap()..].to_owned();
+    let signed = format!(
+        "<s:Signature xmlns:s=\"http://www.w3.org/2000/09/xmldsig#\"><s:Object>{body}</s:Object></s:Signature>"
+    );
+    let marked = format!("<!--{}DICM-->{body}", " ".repeat(124));
+    let with_dtd = format!("<!DOCTYPE ClinicalDocument [<!ENTITY a \"b\">]>{body}");
+    let behind_space = format!("{}{body}", " ".repeat(2_000));
+    for document in [LETTER, bare, &body, &signed, &marked, &with_dtd, &behind_space, &format!("\u{feff}{LETTER}")] {
+        for mime_type in ["text/plain", "Text/Plain; charset=utf-8", "application/dicom", "application/pdf", "text/rtf"]
+        {
+            let sent = MetadataDraft { mime_type: Some(mime_type.to_owned()), ..of_bare_pdf() };
+            let refusals = Desk::new().refusals(document.to_owned(), sent);
+            assert!(
+                refusals.contains(&(Rule::MimeTypeMismatch, "doc.mimeType".to_owned())),
+                "{mime_type}: {refusals:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_document_that_is_said_to_be_a_signature_is_read_all_the_same() {
+    let signature = |inside: &str| {
+        format!(
+            "<s:Signature xmlns:s=\"http://www.w3.org/2000/09/xmldsig#\"><s:Object>{inside}</s:Object></s:Signature>"
+        )
+    };
+    let take = |content: String| {
+        let type_code = Some(Code::new("ASTM", "E1762"));
+        let sent = MetadataDraft { type_code, mime_type: Some("text/xml".to_owned()), ..of_bare_pdf() };
+        match Desk::migration().take(content, sent) {
+            Ok(_) => Vec::new(),
+            Err(failure) => failure.refusals().iter().map(|refusal| refusal.rule).collect::<Vec<_>>(),
+        }
+    };
+    let body = &LETTER[LETTER.find("<ClinicalDocument").unwrap()..];
+    assert!(take(LETTER.to_owned()).contains(&Rule::CdaMetadataMismatch));
+    assert!(take(signature(body)).contains(&Rule::CdaMetadataMismatch));
+    assert_eq!(take("<html/>".to_owned()), [Rule::CdaHeader]);
+    assert_eq!(take("<!DOCTYPE a><a/>".to_owned()), [Rule::CdaForbidden]);
+    let alone = take(signature("x"));
+    assert!(!alone.contains(&Rule::CdaHeader) && !alone.contains(&Rule::MimeTypeMismatch), "{alone:?}");
+}
+
+#[test]
+fn metadata_beyond_their_limits_are_refused_by_attribute_with_count_and_limit() {
+    let long = || "é".repeat(1_001);
+    let person = AuthorPerson { family: Some(long()), ..AuthorPerson::default() };
+    let of_person = Author { person: Some(person), ..Author::default() };
+    let code = Code::new(LOINC, "1");
+    let id = ReferenceId { identifier: Identifier::new("1.2", "3"), kind: "urn:x".to_owned() };
+    let institution = Institution { id: None, name: Some(long()) };
+    let slot = |values: usize, bytes: usize| vec![("s".to_owned(), vec!["x".repeat(bytes); values])];
+    for (attribute, found, expected, sent) in [
+        (
+            "comments",
+            "4001 characters",
+            "at most 4000 characters",
+            MetadataDraft { comments: Some("é".repeat(4_001)), ..of_bare_pdf() },
+        ),
+        (
+            "author",
+            "1001 characters",
+            "at most 1000 characters",
+            MetadataDraft { authors: vec![of_person.clone()], ..of_bare_pdf() },
+        ),
+        (
+            "author",
+            "101 values",
+            "at most 100 values",
+            MetadataDraft { authors: vec![Author::default(); 101], ..of_bare_pdf() },
+        ),
+        (
+            "author",
+            "501 roles",
+            "at most 500 roles",
+            MetadataDraft {
+                authors: vec![Author { roles: vec![String::new(); 501], ..Author::default() }],
+                ..of_bare_pdf()
+            },
+        ),
+        (
+            "legalAuthenticator",
+            "1001 characters",
+            "at most 1000 characters",
+            MetadataDraft { legal_authenticator: Some(of_person), ..of_bare_pdf() },
+        ),
+        (
+            "custodian",
+            "1001 characters",
+            "at most 1000 characters",
+            MetadataDraft { custodian: Some(institution), ..of_bare_pdf() },
+        ),
+        (
+            "eventCodeList",
+            "501 values",
+            "at most 500 values",
+            MetadataDraft { event_codes: vec![code.clone(); 501], ..of_bare_pdf() },
+        ),
+        (
+            "eventCodeList",
+            "1001 characters",
+            "at most 1000 characters",
+            MetadataDraft { event_codes: vec![code.with_display(&long())], ..of_bare_pdf() },
+        ),
+        (
+            "referenceIdList",
+            "501 values",
+            "at most 500 values",
+            MetadataDraft { reference_ids: vec![id; 501], ..of_bare_pdf() },
+        ),
+        (
+            "languageCode",
+            "1001 characters",
+            "at most 1000 characters",
+            MetadataDraft { language_code: Some(long()), ..of_bare_pdf() },
+        ),
+        (
+            "mimeType",
+            "1016 characters",
+            "at most 1000 characters",
+            MetadataDraft { mime_type: Some(format!("application/pdf;{}", "x".repeat(1_000))), ..of_bare_pdf() },
+        ),
+        (
+            "other slots",
+            "65537 bytes",
+            "at most 65536 bytes",
+            MetadataDraft { other_slots: slot(1, 65_536), ..of_bare_pdf() },
+        ),
+        (
+            "other slots",
+            "501 values",
+            "at most 500 values",
+            MetadataDraft { other_slots: slot(501, 1), ..of_bare_pdf() },
+        ),
+    ] {
+        let Err(Failure::Refused(refusals)) = Desk::new().take(PDF, sent) else { panic!("{attribute}") };
+        assert_eq!(refusals, [Refusal::new(Rule::MetadataValue, format!("doc.{attribute}"), found, expected)]);
+    }
+    let full = MetadataDraft { comments: Some("é".repeat(4_000)), other_slots: slot(1, 65_535), ..of_bare_pdf() };
+    assert!(Desk::new().take(PDF, full).is_ok());
+}
+
+#[test]
 fn a_cda_that_cannot_be_read_is_refused_for_that_alone() {
     let cut = &LETTER.as_bytes()[..4_000];
     let refusals = Desk::new().refusals(cut.to_vec(), nothing());
