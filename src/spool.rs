@@ -74,8 +74,9 @@ impl SpoolWriter {
     /// copies of growing step by step. Room that is never written to takes no memory.
     fn grow_for(&mut self, more_bytes: usize) {
         let length = self.memory.len();
-        if length + more_bytes > self.memory.capacity() && length >= SMALL_BYTES && length < USUAL_BYTES {
-            self.memory.reserve_exact(USUAL_BYTES.min(self.settings.memory_bytes_max) - length);
+        let is_usual = (SMALL_BYTES..USUAL_BYTES).contains(&length);
+        if is_usual && length + more_bytes > self.memory.capacity() {
+            self.memory.reserve_exact(USUAL_BYTES.min(self.settings.memory_bytes_max).saturating_sub(length));
         }
     }
 
