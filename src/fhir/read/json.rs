@@ -9,6 +9,8 @@
 //! Its messages quote values of the sender; nothing of them is passed on but types and names of the standard.
 //! Source: FHIR R4 json.html, extensibility.html#modifierExtension.
 
+use std::fmt::Write as _;
+
 use fhirkit::Json;
 use fhirkit::r4::Resource;
 
@@ -97,9 +99,10 @@ impl<'j> Walk<'j> {
     fn refuse(&mut self, found: impl Into<String>, expected: impl Into<String>) {
         let mut place = self.root.to_owned();
         for step in &self.steps {
-            place += &match step {
-                Step::Member(key) => format!(".{key}"),
-                Step::Item(index) => format!("[{index}]"),
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Member(key) => write!(place, ".{key}"),
+                Step::Item(index) => write!(place, "[{index}]"),
             };
         }
         self.refusals.push(Refusal::new(Rule::FhirStructure, shortened(&place), found, expected));
