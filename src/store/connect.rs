@@ -13,6 +13,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqlStr};
 
+use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
 use super::group_commit::GroupCommit;
@@ -51,8 +52,9 @@ impl Store {
             .connect_with(options.read_only(true))
             .await
             .map_err(|error| Error::driver("open readers", error))?;
+        let copier = sqlite_options(file).connect().await.map_err(|error| Error::driver("open copier", error))?;
         Ok(Self {
-            writer: GroupCommit::start(connection),
+            writer: GroupCommit::start(connection, Checkpoint::start(copier)),
             readers,
             file: file.to_owned(),
             room,
@@ -143,15 +145,14 @@ fn sqlite_options(file: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_WAIT)
-        .pragma("wal_autocheckpoint", WAL_PAGES)
+        // `checkpoint` does it, beside the writer.
+        .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", WAL_LEFT_BYTES)
         .pragma("cache_size", CACHE_KIB)
         .disable_statement_logging()
 }
 
 const PAGE_BYTES: u32 = 16384;
-/// 64 MiB of log between two copies into the file.
-const WAL_PAGES: &str = "4096";
 const WAL_LEFT_BYTES: &str = "67108864";
 /// Negative: KiB. Holds a usual batch of deposits; the page cache of the system does the rest.
 const CACHE_KIB: &str = "-8192";

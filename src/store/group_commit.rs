@@ -5,6 +5,7 @@
 //! one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes its own
 //! savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -13,6 +14,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
 use super::journal;
@@ -35,9 +37,9 @@ pub(super) struct GroupCommit {
 
 impl GroupCommit {
     /// Starts the writer on its connection. It ends, after a last commit, when every handle is gone.
-    pub(super) fn start(connection: SqliteConnection) -> Self {
+    pub(super) fn start(connection: SqliteConnection, checkpoint: Arc<Checkpoint>) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-        tokio::spawn(run(connection, jobs));
+        tokio::spawn(run(connection, checkpoint, jobs));
         Self { queue }
     }
 
@@ -73,11 +75,12 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// Bounds the time that the first of a batch waits for the last.
 const BATCH_JOBS_MAX: usize = 128;
 
-async fn run(mut connection: SqliteConnection, mut jobs: mpsc::Receiver<Queued>) {
+async fn run(mut connection: SqliteConnection, checkpoint: Arc<Checkpoint>, mut jobs: mpsc::Receiver<Queued>) {
     let mut batch = Vec::with_capacity(BATCH_JOBS_MAX);
     while jobs.recv_many(&mut batch, BATCH_JOBS_MAX).await > 0 {
         histogram!("carnet_store_batch_writes").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
         commit(&mut connection, &mut batch).await;
+        checkpoint.after_commit(&mut connection).await;
     }
 }
 

@@ -4,6 +4,7 @@
 //! one snapshot. Noun files hold the statements; [`executor`] is all they know of a database, so that a second
 //! database joins behind it. House-style 8.
 
+mod checkpoint;
 mod composer;
 pub mod connect;
 pub mod consent;
