@@ -54,7 +54,7 @@ impl Store {
             .map_err(|error| Error::driver("open readers", error))?;
         let copier = sqlite_options(file).connect().await.map_err(|error| Error::driver("open copier", error))?;
         Ok(Self {
-            writer: GroupCommit::start(connection, Checkpoint::start(copier)),
+            writer: GroupCommit::start(connection, Checkpoint::start(copier))?,
             readers,
             file: file.to_owned(),
             room,

@@ -37,10 +37,15 @@ pub(super) struct GroupCommit {
 
 impl GroupCommit {
     /// Starts the writer on its connection. It ends, after a last commit, when every handle is gone.
-    pub(super) fn start(connection: SqliteConnection, checkpoint: Arc<Checkpoint>) -> Self {
+    ///
+    /// The writer has a thread of its own: each statement waits for an answer, and on the shared threads each answer
+    /// would wait behind whatever message is being read and hashed there.
+    pub(super) fn start(connection: SqliteConnection, checkpoint: Arc<Checkpoint>) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
-        tokio::spawn(run(connection, checkpoint, jobs));
-        Self { queue }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let writer = move || runtime.block_on(run(connection, checkpoint, jobs));
+        std::thread::Builder::new().name("carnet-writer".to_owned()).spawn(writer)?;
+        Ok(Self { queue })
     }
 
     /// Runs `job` and returns once its effects are on stable storage.
