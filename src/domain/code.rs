@@ -3,7 +3,7 @@
 /// A code, the system it comes from and the text that was sent with it.
 ///
 /// `system` is the OID in dotted form wherever one is known, else the URI: adapters translate with
-/// [`super::value_set::CodeSystems`], so that the same concept compares equal whichever face sent it.
+/// [`super::value_set::Terminology`], so that the same concept compares equal whichever face sent it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Code {
     pub system: String,

@@ -1,7 +1,7 @@
 //! Paths of the FHIR face, and what happens around every request: limits, caller, rendering, the log line.
 //!
 //! One table says what is served; the router, `Allow` and the CapabilityStatement are made from it. To add a
-//! transaction: a line in [`ROUTES`], an [`Operation`], its arm in [`Face::serve`]. Source: contract 3, 4, 7.
+//! transaction: a line in [`ROUTES`], an [`Operation`], its arm in `Face::serve`. Source: contract 3, 4, 7.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Deposit: one submission, all or nothing, its journal line in the same commit. TD2.1: ITI-65, ITI-105, ITI-41.
 //!
 //! Order of the checks: E.4. What concerns the message alone is checked before the write
-//! ([`super::check`]); what concerns the record is checked inside it.
+//! (`super::check`); what concerns the record is checked inside it.
 
 use std::collections::HashSet;
 use std::sync::Arc;

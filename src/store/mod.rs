@@ -1,6 +1,6 @@
 //! Persistence: the only module that names sqlx. Knows no wire format.
 //!
-//! Writes go through one queue and share syncs ([`group_commit`]); reads run on a pool of their own, each in
+//! Writes go through one queue and share syncs (`group_commit`); reads run on a pool of their own, each in
 //! one snapshot. Noun files hold the statements; [`executor`] is all they know of a database, so that a second
 //! database joins behind it. House-style 8.
 

@@ -1,4 +1,4 @@
-//! Criteria and [`Visibility`](crate::access::visibility::Visibility) compiled into one statement.
+//! Criteria and [`Visibility`] compiled into one statement.
 //!
 //! What a permit hides is outside the statement that finds, counts and pages: it never reaches a row, a total
 //! or a link. Source: F.4 (13 to 16), E.5.

@@ -1,6 +1,6 @@
 //! Whom we believe, and what we show: server certificate, client roots and CRLs, swapped when their files change.
 //!
-//! Invariant: session tickets never outlive the [`Generation`] that made them, since each has its own ticket key.
+//! Invariant: session tickets never outlive the `Generation` that made them, since each has its own ticket key.
 //! A resumed session, which skips the verifier, was therefore verified with the roots and lists in force; what
 //! can have changed since is the time, and [`Standing`] checks that. Source: contract 2, B.1, B.2.
 
