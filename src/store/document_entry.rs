@@ -289,22 +289,28 @@ async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetad
 }
 
 fn author_params(entry_id: i64, position: usize, part: &str, author: &Author) -> Vec<Param> {
+    let folded = |name: fn(&AuthorPerson) -> Option<&String>| {
+        author.person.as_ref().and_then(name).map(|name| fold(name)).into()
+    };
+    let mut params = vec![entry_id.into(), position.into(), part.into()];
+    params.extend(author_columns(author));
+    params.extend([folded(|person| person.family.as_ref()), folded(|person| person.given.as_ref())]);
+    params
+}
+
+/// `person_kind` to `specialty_display`, in the order in which the tables of authors name them.
+pub(super) fn author_columns(author: &Author) -> [Param; 11] {
     let person = author.person.as_ref();
     let person_id = person.and_then(|person| person.id.as_ref());
     let institution = author.institution.as_ref();
     let institution_id = institution.and_then(|institution| institution.id.as_ref());
     let specialty = author.specialty.as_ref();
-    vec![
-        entry_id.into(),
-        position.into(),
-        part.into(),
+    [
         person.map(|person| kind_word(person.kind)).into(),
         person_id.map(|id| id.system.clone()).into(),
         person_id.map(|id| id.value.clone()).into(),
         person.and_then(|person| person.family.clone()).into(),
         person.and_then(|person| person.given.clone()).into(),
-        person.and_then(|person| person.family.as_deref().map(fold)).into(),
-        person.and_then(|person| person.given.as_deref().map(fold)).into(),
         institution_id.map(|id| id.system.clone()).into(),
         institution_id.map(|id| id.value.clone()).into(),
         institution.map(|institution| institution.name.clone().unwrap_or_default()).into(),
@@ -540,7 +546,8 @@ UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $
 
 const INSERT_AUTHORS: &str = "-- store::document_entry::insert_authors
 INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
-  family_folded, given_folded, institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display)
+  institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display,
+  family_folded, given_folded)
 VALUES ";
 
 const INSERT_ITEMS: &str = "-- store::document_entry::insert_items

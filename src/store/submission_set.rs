@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::document_entry::author_columns;
 use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Row, Tx};
@@ -29,7 +30,7 @@ pub async fn insert(
     digest: &[u8],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let params = vec![
+    let mut params = vec![
         set.uuid.to_string().into(),
         permit.dossier().to_string().into(),
         set.unique_id.to_urn().into(),
@@ -44,7 +45,9 @@ pub async fn insert(
         permit.holder().number().into(),
         now.into(),
         digest.to_vec().into(),
+        set.author.roles.join("\n").into(),
     ];
+    params.extend(author_columns(&set.author));
     tx.execute(INSERT, params).await.map(drop)
 }
 
@@ -68,8 +71,11 @@ fn read(row: &Row) -> Result<Known, Error> {
 
 const INSERT: &str = "-- store::submission_set::insert
 INSERT INTO submission_set (submission_set_uuid, dossier_id, unique_id, source_id, submission_text, content_type_system,
-  content_type_code, content_type_display, title, comments, depositor_kind, depositor, registered_us, digest)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+  content_type_code, content_type_display, title, comments, depositor_kind, depositor, registered_us, digest, roles,
+  person_kind, person_system, person_id, family, given, institution_system, institution_id, institution_name,
+  specialty_system, specialty_code, specialty_display)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+  $25, $26)";
 
 const FIND_KNOWN: &str = "-- store::submission_set::find_known
 SELECT submission_set_uuid, dossier_id, digest, depositor_kind, depositor, registered_us, unique_id, 0 AS by_document

@@ -10,6 +10,19 @@ CREATE TABLE submission_set (
     content_type_display TEXT,
     title                TEXT,
     comments             TEXT,
+    -- Who made it, as its source says:
+    person_kind          TEXT,                         -- professional | patient | device; NULL without a person
+    person_system        TEXT,
+    person_id            TEXT,
+    family               TEXT,
+    given                TEXT,
+    institution_system   TEXT,
+    institution_id       TEXT,
+    institution_name     TEXT,
+    specialty_system     TEXT,
+    specialty_code       TEXT,
+    specialty_display    TEXT,
+    roles                TEXT    NOT NULL,             -- one a line
     depositor_kind       TEXT    NOT NULL,             -- ps | struct | operator: from the certificate
     depositor            TEXT    NOT NULL,
     registered_us        INTEGER NOT NULL,
