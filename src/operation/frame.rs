@@ -107,8 +107,8 @@ pub(super) fn store_failure(error: store::Error) -> Failure {
 
 /// Absent, or hidden from this caller: one and the same answer, once its line is written.
 pub(super) fn not_found() -> Failure {
-    Refusal::new(Rule::NotFound, "id", "no such document", "the id of a document that exists and that you may see")
-        .into()
+    let expected = "the id of a document that exists and that you may see";
+    Failure::Journaled(vec![Refusal::new(Rule::NotFound, "id", "no such document", expected)])
 }
 
 /// No record, or no right to consult it: one and the same answer, once its line is written.

@@ -135,3 +135,15 @@ async fn a_read_leaves_one_line_that_names_what_was_disclosed() {
     assert_eq!(gateway.journal_lines().await, before + 1);
     assert_eq!(lines.last().unwrap().1.entries[0].document, id);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_there_leaves_one_line_too() {
+    let gateway = TestGateway::start().await;
+    let hospital = gateway.hospital();
+    for path in ["Binary", "DocumentReference", "Consent"] {
+        let before = gateway.journal_lines().await;
+        let answer = hospital.get(&format!("/{path}/00000000-0000-7000-8000-000000000000")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(gateway.journal_lines().await, before + 1, "{path}");
+    }
+}
