@@ -50,6 +50,7 @@ impl Gateway {
             Box::pin(async move {
                 let (event, outcome) = store_submission(tx, &attempt, &caller, checked).await?;
                 record(tx, &event).await?;
+                // Held until the bytes are the database's: whoever hangs up before frees neither.
                 drop((room, place));
                 Ok(outcome)
             })

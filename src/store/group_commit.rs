@@ -1,9 +1,9 @@
 //! Many writes, one sync.
 //!
-//! One writer owns the only writing connection. It takes what waits in its queue, runs each write in a
-//! savepoint of one transaction, writes the journal lines of all, commits once, and only then tells them. While a batch syncs, the next
-//! one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes its own
-//! savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
+//! One writer owns the only writing connection. It takes what waits in its queue, runs each write in a savepoint
+//! of one transaction, writes the journal lines of all, commits once, and only then tells them. While a batch
+//! syncs, the next one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes
+//! its own savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
 use std::sync::Arc;
 use std::time::Duration;

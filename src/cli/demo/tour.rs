@@ -90,8 +90,8 @@ impl Tour<'_> {
         let id = created_id(&answer);
         self.check(id.is_some(), &format!("{name}: {what}: {}", told(&answer)));
         let id = id.unwrap_or_default();
-        let again = self.stage.post(name, "", &bundle).await?;
         if name == "hospital" {
+            let again = self.stage.post(name, "", &bundle).await?;
             let same = created_id(&again).as_deref() == Some(&id);
             self.check(same, "sent again, the same submission gets the same answer and nothing is stored twice");
         }
