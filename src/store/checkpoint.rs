@@ -11,53 +11,50 @@ use std::time::Duration;
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 
 use super::error::Error;
 
-/// What the writer and the copier tell each other.
-#[derive(Debug, Default)]
+/// The writer's end of the copier. The copier ends with it.
 pub(super) struct Checkpoint {
-    committed: Notify,
+    /// Holds one message: that something was committed since the last copy.
+    committed: mpsc::Sender<()>,
     /// The copier has caught up and the log is long: the writer's turn.
-    to_finish: AtomicBool,
+    to_finish: Arc<AtomicBool>,
 }
 
 impl Checkpoint {
-    /// Starts the copier. It ends when the writer does.
-    pub(super) fn start(connection: SqliteConnection) -> Arc<Self> {
-        let checkpoint = Arc::<Self>::default();
-        tokio::spawn(copy_along(Arc::downgrade(&checkpoint), connection));
-        checkpoint
+    /// Starts the copier.
+    pub(super) fn start(connection: SqliteConnection) -> Self {
+        let (committed, commits) = mpsc::channel(1);
+        let to_finish = Arc::<AtomicBool>::default();
+        tokio::spawn(copy_along(commits, Arc::clone(&to_finish), connection));
+        Self { committed, to_finish }
     }
 
     /// Called by the writer after each commit, outside of any transaction.
     pub(super) async fn after_commit(&self, writer: &mut SqliteConnection) {
-        self.committed.notify_one();
+        // Full: the copier has been told already.
+        let _ = self.committed.try_send(());
         if self.to_finish.swap(false, Ordering::Relaxed) {
             report(copy(writer).await);
         }
     }
 }
 
+/// Between two copies: many commits share one.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Of 16 KiB: a log of 32 MiB is worth starting anew.
 const LONG_LOG_PAGES: i64 = 2048;
 
-async fn copy_along(checkpoint: std::sync::Weak<Checkpoint>, mut connection: SqliteConnection) {
-    loop {
-        let Some(told) = checkpoint.upgrade() else { return };
-        // A commit between two looks is seen at the next: the permit of `Notify` waits.
-        if tokio::time::timeout(PAUSE, told.committed.notified()).await.is_err() {
-            continue;
-        }
+async fn copy_along(mut commits: mpsc::Receiver<()>, to_finish: Arc<AtomicBool>, mut connection: SqliteConnection) {
+    while commits.recv().await.is_some() {
         let mut pages = report(copy(&mut connection).await);
         if pages >= LONG_LOG_PAGES {
             // Once more, for what was written during the long copy.
             pages = report(copy(&mut connection).await);
         }
-        told.to_finish.store(pages >= LONG_LOG_PAGES, Ordering::Relaxed);
-        drop(told);
+        to_finish.store(pages >= LONG_LOG_PAGES, Ordering::Relaxed);
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -5,7 +5,6 @@
 //! syncs, the next one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes
 //! its own savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -40,7 +39,7 @@ impl GroupCommit {
     ///
     /// The writer has a thread of its own: each statement waits for an answer, and on the shared threads each answer
     /// would wait behind whatever message is being read and hashed there.
-    pub(super) fn start(connection: SqliteConnection, checkpoint: Arc<Checkpoint>) -> Result<Self, Error> {
+    pub(super) fn start(connection: SqliteConnection, checkpoint: Checkpoint) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let writer = move || runtime.block_on(run(connection, checkpoint, jobs));
@@ -80,7 +79,7 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// Bounds the time that the first of a batch waits for the last.
 const BATCH_JOBS_MAX: usize = 128;
 
-async fn run(mut connection: SqliteConnection, checkpoint: Arc<Checkpoint>, mut jobs: mpsc::Receiver<Queued>) {
+async fn run(mut connection: SqliteConnection, checkpoint: Checkpoint, mut jobs: mpsc::Receiver<Queued>) {
     let mut batch = Vec::with_capacity(BATCH_JOBS_MAX);
     while jobs.recv_many(&mut batch, BATCH_JOBS_MAX).await > 0 {
         histogram!("carnet_store_batch_writes").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
