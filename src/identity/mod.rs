@@ -1,3 +1,4 @@
-//! From a verified certificate to a [`caller::Caller`].
+//! From a verified certificate, and the token that may come with it, to a [`caller::Caller`].
 
 pub mod caller;
+pub mod statement;
