@@ -48,7 +48,7 @@ pub struct Tls {
 pub struct StoreSettings {
     /// `sqlite:PATH`.
     pub database: String,
-    /// `database`: document bytes live beside their metadata, in the same transaction.
+    /// Where document bytes live: `database`, in a folder beside the database file; or `dir:PATH`.
     pub documents: String,
     /// OID that every document of this repository carries as `repositoryUniqueId`.
     pub repository_unique_id: String,
@@ -249,6 +249,14 @@ impl Config {
         self.store.database.strip_prefix("sqlite:").map(Path::new)
     }
 
+    /// The folder that holds document bytes: for `database`, the database file's name and `-documents`.
+    pub fn documents_path(&self) -> PathBuf {
+        match self.store.documents.strip_prefix(DIRECTORY) {
+            Some(path) => path.into(),
+            None => format!("{}-documents", self.store.database.trim_start_matches("sqlite:")).into(),
+        }
+    }
+
     fn resolve_paths(&mut self, base: &Path) {
         let paths = [&mut self.tls.certificate, &mut self.tls.key].into_iter();
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
@@ -256,6 +264,9 @@ impl Config {
         }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
+        }
+        if let Some(path) = self.store.documents.strip_prefix(DIRECTORY) {
+            self.store.documents = format!("{DIRECTORY}{}", base.join(path).display());
         }
     }
 
@@ -265,8 +276,8 @@ impl Config {
         if self.sqlite_path().is_none() {
             return value("store.database", "this version stores in SQLite only: write `sqlite:PATH`");
         }
-        if self.store.documents != "database" {
-            return value("store.documents", "this version keeps documents in the database only: write `database`");
+        if self.store.documents != "database" && !self.store.documents.starts_with(DIRECTORY) {
+            return value("store.documents", "this version keeps documents in `database` or in `dir:PATH`");
         }
         if !self.listen.public_url.starts_with("https://") || self.listen.public_url.ends_with('/') {
             return value("listen.public_url", "write `https://HOST[:PORT]` without a slash at the end");
@@ -296,6 +307,7 @@ impl Config {
     }
 }
 
+const DIRECTORY: &str = "dir:";
 const ENVIRONMENT_PREFIX: &str = "CARNET_";
 
 /// Every known key: section, key.

@@ -20,7 +20,7 @@ use crate::domain::dtm::Dtm;
 use crate::domain::ids::{SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
-use crate::domain::sha::hex;
+use crate::domain::sha::{Fingerprint, hex};
 use crate::domain::submission_set::SubmissionSet;
 use crate::identity::caller::Caller;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
@@ -48,22 +48,27 @@ impl CheckedSubmission {
 pub(super) struct CheckedDocument {
     pub(super) place: String,
     pub(super) metadata: DocumentMetadata,
-    pub(super) content: Spooled,
+    pub(super) fingerprint: Fingerprint,
     pub(super) relations: Vec<RelationDraft>,
 }
 
+/// Documents, each with its bytes, and every rule that was broken on the way.
+type Completed = (Vec<(CheckedDocument, Spooled)>, Vec<Refusal>);
+
 impl Gateway {
+    /// Checks a submission; gives it back with the bytes of its documents, in their order.
     pub(super) async fn check(
         &self,
         caller: &Caller,
         request: DepositRequest,
         now: Timestamp,
-    ) -> Result<CheckedSubmission, Failure> {
+    ) -> Result<(CheckedSubmission, Vec<Spooled>), Failure> {
         let digest = digest_of(&request);
         if request.documents.is_empty() {
             return Err(Refusal::missing("submission.documents", "at least one document").into());
         }
-        let (documents, mut refusals) = self.complete_all(caller, request.documents, now).await?;
+        let (completed, mut refusals) = self.complete_all(caller, request.documents, now).await?;
+        let (documents, contents): (Vec<_>, Vec<_>) = completed.into_iter().unzip();
         refusals.extend(check_together(&documents));
         let set_draft = request.submission_set.unwrap_or_default();
         if let (true, Some(first)) = (refusals.is_empty(), documents.first()) {
@@ -73,7 +78,7 @@ impl Gateway {
             Some(first) if refusals.is_empty() => {
                 let (set_place, patient_place) = (set_draft.place.clone(), format!("{}.patientId", first.place));
                 let set = self.complete_set(set_draft, caller, first.metadata.patient_id.clone(), now);
-                Ok(CheckedSubmission { set, set_place, patient_place, documents, digest })
+                Ok((CheckedSubmission { set, set_place, patient_place, documents, digest }, contents))
             }
             _ => Err(Failure::Refused(refusals)),
         }
@@ -86,7 +91,7 @@ impl Gateway {
         caller: &Caller,
         drafts: Vec<DocumentDraft>,
         now: Timestamp,
-    ) -> Result<(Vec<CheckedDocument>, Vec<Refusal>), Failure> {
+    ) -> Result<Completed, Failure> {
         let (terminology, config) = (Arc::clone(&self.terminology), Arc::clone(&self.config));
         let institution = institution_of(caller);
         let rules = match caller {
@@ -141,17 +146,15 @@ impl Gateway {
     }
 }
 
-fn complete_each(
-    drafts: Vec<DocumentDraft>,
-    intake: &Intake<'_>,
-) -> Result<(Vec<CheckedDocument>, Vec<Refusal>), Failure> {
+fn complete_each(drafts: Vec<DocumentDraft>, intake: &Intake<'_>) -> Result<Completed, Failure> {
     let (mut documents, mut refusals) = (Vec::new(), Vec::new());
     for mut draft in drafts {
         refusals.extend(check_bytes(&draft));
         match complete_document(&mut draft, intake) {
             Ok(metadata) => {
                 let DocumentDraft { place, content, relations, .. } = draft;
-                documents.push(CheckedDocument { place, metadata, content, relations });
+                let fingerprint = content.fingerprint();
+                documents.push((CheckedDocument { place, metadata, fingerprint, relations }, content));
             }
             Err(Failure::Refused(broken)) => refusals.extend(broken),
             Err(fault) => return Err(fault),

@@ -32,7 +32,9 @@ impl Gateway {
         let terminology = Terminology::load().map_err(|error| Fault::new("tables of the standard", error))?;
         let file = config.sqlite_path().ok_or_else(|| Fault::new("store.database", "not an SQLite address"))?;
         let room = Room { bytes_max: config.store.bytes_max, free_bytes_min: config.store.free_bytes_min };
-        let store = Store::open_sqlite(file, room).await.map_err(|error| Fault::new("open the database", error))?;
+        let store = Store::open_sqlite(file, &config.documents_path(), room)
+            .await
+            .map_err(|error| Fault::new("open the database", error))?;
         // Beside the database: the same disk holds both, so that one figure tells how much room is left.
         let directory = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),

@@ -11,8 +11,8 @@ use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::content::DocumentId;
 use crate::store::search::{EntryName, Found, find, find_one};
+use crate::store::volume::Location;
 use crate::store::{self, Tx, document_entry, dossier};
 
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
@@ -70,7 +70,7 @@ impl Gateway {
         caller: &Caller,
         attempt: &Attempt,
         id: LogicalId,
-    ) -> Result<(DocumentEntry, DocumentId), Failure> {
+    ) -> Result<(DocumentEntry, Location), Failure> {
         let (asking, now) = (caller.clone(), attempt.now);
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
@@ -128,7 +128,7 @@ fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {
     }
 }
 
-fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, DocumentId)>>) -> Event {
+fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, Location)>>) -> Event {
     match reading {
         Reading::Permitted(permit, Some((entry, _))) => {
             attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])

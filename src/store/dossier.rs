@@ -32,7 +32,7 @@ pub async fn insert(
     state: DossierState,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.execute(INSERT, vec![id.to_string().into(), now.into(), state.word().into()]).await?;
+    tx.write(INSERT, vec![id.to_string().into(), now.into(), state.word().into()]);
     let alias = vec![ins.authority().oid().into(), ins.matricule().into(), id.to_string().into(), Param::Integer(0)];
     tx.execute(INSERT_INS, alias).await.map(drop)
 }

@@ -1,5 +1,7 @@
 //! What may go wrong between us and the database.
 
+use std::io::ErrorKind;
+
 /// Errors of the store. What the sender can wait for is told apart from what only we can mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,8 +25,8 @@ pub enum Error {
     /// The batch that this write shared failed as a whole; nothing of it is stored.
     #[error("the shared commit failed: {0}")]
     Commit(String),
-    #[error("reading spooled bytes")]
-    Spool(#[from] std::io::Error),
+    #[error("files of the store")]
+    File(#[source] std::io::Error),
     #[error("the writer has stopped")]
     Stopped,
 }
@@ -52,6 +54,15 @@ impl Error {
             Self::Busy => Self::Busy,
             Self::Full => Self::Full,
             other => Self::Commit(other.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::File(error),
         }
     }
 }

@@ -38,19 +38,19 @@ pub fn append(tx: &mut Tx<'_>, row: JournalRow) {
     journal.rows.push(row);
 }
 
-/// Writes the pending lines of a batch, before its commit.
-pub(super) async fn write_pending(tx: &mut Tx<'_>) -> Result<(), Error> {
+/// Writes the pending lines of a batch, in the trip of its commit.
+pub(super) fn write_pending(tx: &mut Tx<'_>) {
     let rows = std::mem::take(&mut tx.journal().rows);
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
     let mut insert = Composer::new(APPEND);
     let params = |row: JournalRow| -> Vec<Param> {
         vec![row.position.into(), row.at.into(), row.dossier_id.into(), row.line.into(), row.seal.into()]
     };
     insert.push_rows(rows.into_iter().map(params));
-    insert.fetch_all(tx).await?;
-    tx.keep().await
+    let (text, params) = insert.finish();
+    tx.wait(text, params);
 }
 
 /// What the first line continues.

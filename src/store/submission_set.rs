@@ -23,13 +23,7 @@ pub struct Known {
 }
 
 /// Writes a set. `digest` is that of the whole request, by which a resend is known.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    set: &SubmissionSet,
-    digest: &[u8],
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn insert(tx: &mut Tx<'_>, permit: &Permit<Deposit>, set: &SubmissionSet, digest: &[u8], now: Timestamp) {
     let mut params = vec![
         set.uuid.to_string().into(),
         permit.dossier().to_string().into(),
@@ -48,7 +42,7 @@ pub async fn insert(
         set.author.roles.join("\n").into(),
     ];
     params.extend(author_columns(&set.author));
-    tx.execute(INSERT, params).await.map(drop)
+    tx.write(INSERT, params);
 }
 
 /// A submission that is already known by the unique id of its set, or else by that of one of its documents,
