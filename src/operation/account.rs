@@ -44,7 +44,7 @@ impl Gateway {
                     Opening::WasOpen => Outcome::DoneBefore,
                     Opening::IsClosed => Outcome::Refused { rules: vec![Rule::DossierClosed.code().to_owned()] },
                 };
-                record(tx, &attempt.event(Subject::of(id), result, Vec::new())).await?;
+                record(tx, &attempt.event(Subject::of(id), result, Vec::new()))?;
                 Ok(opening)
             })
         });
@@ -62,7 +62,7 @@ impl Gateway {
         let write = self.store.write("move_dossier", move |tx| {
             Box::pin(async move {
                 let Some(dossier) = dossier::find_by_ins(tx, &ins).await? else {
-                    record(tx, &attempt.not_found(Subject::Unknown)).await?;
+                    record(tx, &attempt.not_found(Subject::Unknown))?;
                     return Ok(None);
                 };
                 let (state, result) = match (change, dossier.state) {
@@ -72,7 +72,7 @@ impl Gateway {
                     (AccountMove::Reopen, _) => (dossier.state, Outcome::DoneBefore),
                 };
                 dossier::update_state(tx, dossier.id, state).await?;
-                record(tx, &attempt.event(Subject::of(dossier.id), result, Vec::new())).await?;
+                record(tx, &attempt.event(Subject::of(dossier.id), result, Vec::new()))?;
                 Ok(Some(state))
             })
         });

@@ -30,7 +30,7 @@ impl Gateway {
         let write = self.store.write("set_consent", move |tx| {
             Box::pin(async move {
                 let (event, outcome) = set(tx, &attempt, &asking, request).await?;
-                record(tx, &event).await?;
+                record(tx, &event)?;
                 Ok(outcome)
             })
         });

@@ -25,7 +25,7 @@ use crate::spool::Spooled;
 use crate::store::search::{EntryName, find_one};
 use crate::store::submission_set::Known;
 use crate::store::volume::Placed;
-use crate::store::{self, Tx, document_entry, dossier, submission_set};
+use crate::store::{self, Tx, document_entry, submission_set};
 
 impl Gateway {
     /// Stores a submission. Sent a second time, it gets the same answer and nothing is stored.
@@ -52,7 +52,7 @@ impl Gateway {
         let write = self.store.write("deposit", move |tx| {
             Box::pin(async move {
                 let (event, outcome) = store_submission(tx, &attempt, &caller, submission).await?;
-                record(tx, &event).await?;
+                record(tx, &event)?;
                 // Held until the write is done: whoever hangs up before frees neither.
                 drop((room, place));
                 Ok(outcome)
@@ -88,7 +88,10 @@ async fn store_submission(
     placed: PlacedSubmission,
 ) -> Result<Stored, store::Error> {
     let PlacedSubmission { checked: submission, documents } = placed;
-    let Some(dossier) = dossier::find_by_ins(tx, &submission.set.patient_id).await? else {
+    let set = &submission.set;
+    let found = submission_set::find_with_dossier(tx, &set.patient_id, &set.unique_id, submission.first_unique_id());
+    let (dossier, known) = found.await?;
+    let Some(dossier) = dossier else {
         let found = submission.set.patient_id.masked();
         let refusal =
             Refusal::new(Rule::UnknownPatient, submission.patient_place, found, "a patient whose record is open here");
@@ -99,7 +102,6 @@ async fn store_submission(
         Ok(permit) => permit,
         Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
     };
-    let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
     if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
         let known = known.clone();
         return sent_before(tx, attempt, submission, &known).await;

@@ -87,7 +87,7 @@ impl Gateway {
 
     /// Makes one line durable by itself: what a read does before anything leaves.
     pub(super) async fn write_line(&self, event: Event) -> Result<(), Failure> {
-        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event).await }));
+        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
         write.await.map_err(store_failure)
     }
 }

@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _};
 
 use super::error::Error;
-use super::journal::JournalRow;
+use super::journal::{FIRST_SEAL, JournalRow};
 use super::volume::Placed;
 
 /// One transaction: a snapshot for reads, or the batch that several writes share.
@@ -46,7 +46,7 @@ struct Statement {
     params: Vec<Param>,
 }
 
-/// What a trip brings back of its last statement.
+#[derive(Default)]
 struct Answer {
     rows: Vec<Row>,
     changed: u64,
@@ -55,21 +55,28 @@ struct Answer {
 /// Journal lines of a batch that its commit will hold.
 #[derive(Debug, Default)]
 pub(super) struct PendingLines {
-    /// The last line known, written or pending; `None` until it is asked for.
-    pub(super) last: Option<Last>,
+    /// The last line, written or pending.
+    pub(super) last: Last,
     pub(super) rows: Vec<JournalRow>,
 }
 
-/// Position and seal of the last line; position 0 before the first.
+/// Position and seal of the last line.
 #[derive(Debug, Clone)]
 pub struct Last {
     pub position: i64,
     pub seal: Vec<u8>,
 }
 
+impl Default for Last {
+    /// Before the first line: what that one continues.
+    fn default() -> Self {
+        Self { position: 0, seal: FIRST_SEAL.to_vec() }
+    }
+}
+
 /// Where a job began: what a failure goes back to.
 pub(super) struct Mark {
-    last: Option<Last>,
+    last: Last,
     rows: usize,
     placed: usize,
 }
@@ -91,11 +98,16 @@ impl<'c> Tx<'c> {
         Self::new(connection, Savepoint::Unneeded)
     }
 
-    /// Begins a batch, with its first statement.
+    /// A batch, to be begun.
     pub(super) fn batch(connection: &'c mut SqliteConnection) -> Self {
-        let mut tx = Self::new(connection, Savepoint::Due);
-        tx.wait("BEGIN IMMEDIATE", Vec::new());
-        tx
+        Self::new(connection, Savepoint::Due)
+    }
+
+    /// Begins a batch with the question that each one asks.
+    pub(super) async fn begin(&mut self, question: &'static str) -> Result<Vec<Row>, Error> {
+        self.wait("BEGIN IMMEDIATE", Vec::new());
+        self.wait(question, Vec::new());
+        Ok(self.go("begin").await?.pop().unwrap_or_default().rows)
     }
 
     fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
@@ -184,12 +196,25 @@ impl<'c> Tx<'c> {
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn execute(&mut self, statement: &'static str, params: Vec<Param>) -> Result<u64, Error> {
         self.write(statement, params);
-        Ok(self.go(name_of(statement)).await?.changed)
+        Ok(self.go(name_of(statement)).await?.pop().unwrap_or_default().changed)
     }
 
     pub(super) async fn fetch_all(&mut self, statement: &'static str, params: Vec<Param>) -> Result<Vec<Row>, Error> {
         self.write(statement, params);
-        Ok(self.go(name_of(statement)).await?.rows)
+        Ok(self.go(name_of(statement)).await?.pop().unwrap_or_default().rows)
+    }
+
+    /// Two questions in one trip, for what is always asked together.
+    pub(super) async fn fetch_both(
+        &mut self,
+        first: (&'static str, Vec<Param>),
+        second: (&'static str, Vec<Param>),
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        self.write(first.0, first.1);
+        self.write(second.0, second.1);
+        let mut answers = self.go(name_of(first.0)).await?;
+        let second = answers.pop().unwrap_or_default();
+        Ok((answers.pop().unwrap_or_default().rows, second.rows))
     }
 
     pub(super) async fn fetch_optional(
@@ -203,25 +228,25 @@ impl<'c> Tx<'c> {
     /// For statements composed of fixed pieces: the text holds placeholders only, never a value.
     pub(super) async fn fetch_composed(&mut self, statement: String, params: Vec<Param>) -> Result<Vec<Row>, Error> {
         self.write(statement, params);
-        Ok(self.go("composed statement").await?.rows)
+        Ok(self.go("composed statement").await?.pop().unwrap_or_default().rows)
     }
 
-    /// Sends all that waits, in its order; the first that fails ends the trip.
-    async fn go(&mut self, context: &'static str) -> Result<Answer, Error> {
+    /// Sends all that waits, in its order; the first that fails ends the trip. Gives the answer of each.
+    async fn go(&mut self, context: &'static str) -> Result<Vec<Answer>, Error> {
+        let mut answers = Vec::with_capacity(self.waiting.len());
         let Statement { text, params } = join(self.waiting.drain(..));
         let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), bind(params)?);
         let mut coming = (&mut *self.connection).fetch_many(query);
-        let (mut answer, mut is_over) = (Answer { rows: Vec::new(), changed: 0 }, false);
+        let mut rows = Vec::new();
         while let Some(part) = coming.try_next().await.map_err(|error| Error::driver(context, error))? {
-            if std::mem::take(&mut is_over) {
-                answer.rows.clear();
-            }
             match part {
-                Either::Left(done) => (answer.changed, is_over) = (done.rows_affected(), true),
-                Either::Right(row) => answer.rows.push(Row(row)),
+                Either::Left(done) => {
+                    answers.push(Answer { rows: std::mem::take(&mut rows), changed: done.rows_affected() });
+                }
+                Either::Right(row) => rows.push(Row(row)),
             }
         }
-        Ok(answer)
+        Ok(answers)
     }
 }
 

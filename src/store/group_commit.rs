@@ -120,6 +120,7 @@ async fn run_all(
     waiting: &mut impl Iterator<Item = Queued>,
     held: &mut Vec<Done>,
 ) -> Result<(), Error> {
+    journal::begin(tx).await?;
     for Queued { job, done } in waiting {
         let mark = tx.mark();
         let outcome = match job(tx).await {

@@ -18,23 +18,24 @@ pub struct JournalRow {
     pub seal: Vec<u8>,
 }
 
-/// The last line, written or pending in this batch: its seal is what the next line continues.
-pub async fn last(tx: &mut Tx<'_>) -> Result<Last, Error> {
-    if let Some(last) = &tx.journal().last {
-        return Ok(last.clone());
-    }
-    let last = match tx.fetch_optional(FIND_LAST, Vec::new()).await? {
+/// Finds, in the trip that begins a batch, the line that its lines continue.
+pub(super) async fn begin(tx: &mut Tx<'_>) -> Result<(), Error> {
+    tx.journal().last = match tx.begin(FIND_LAST).await?.first() {
         Some(row) => Last { position: row.integer(0)?, seal: row.bytes(1)? },
-        None => Last { position: 0, seal: FIRST_SEAL.to_vec() },
+        None => Last::default(),
     };
-    tx.journal().last = Some(last.clone());
-    Ok(last)
+    Ok(())
+}
+
+/// The last line, written or pending in this batch: its seal is what the next line continues.
+pub fn last<'t>(tx: &'t mut Tx<'_>) -> &'t Last {
+    &tx.journal().last
 }
 
 /// Adds a line to those that this batch will write.
 pub fn append(tx: &mut Tx<'_>, row: JournalRow) {
     let journal = tx.journal();
-    journal.last = Some(Last { position: row.position, seal: row.seal.clone() });
+    journal.last = Last { position: row.position, seal: row.seal.clone() };
     journal.rows.push(row);
 }
 

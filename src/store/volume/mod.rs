@@ -7,7 +7,7 @@
 //! out of somebody else's.
 
 mod file;
-mod sync;
+mod group;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use self::file::{BLOCK_BYTES, Volume};
-use self::sync::Syncer;
+use self::group::{Arrival, Group};
 use super::error::Error;
 use crate::domain::sha::Fingerprint;
 use crate::spool::Spooled;
@@ -26,7 +26,7 @@ use crate::spool::Spooled;
 #[derive(Clone)]
 pub(super) struct Volumes {
     folder: Arc<Folder>,
-    syncer: Syncer,
+    group: Group,
 }
 
 struct Folder {
@@ -75,23 +75,21 @@ impl Volumes {
             growing: Mutex::new(None),
             used_bytes: AtomicU64::new(used_bytes),
         };
-        Ok(Self { folder: Arc::new(folder), syncer: Syncer::start()? })
+        let folder = Arc::new(folder);
+        Ok(Self { group: Group::start(Arc::clone(&folder))?, folder })
     }
 
     /// Writes a document and returns once it is on stable storage, together with whoever placed one meanwhile.
     ///
     /// Errors: `Full` when the disk is; the file system's.
     pub(super) async fn place(&self, content: Spooled) -> Result<Placed, Error> {
+        if content.in_memory().is_some() {
+            return self.group.join(Arrival::ToWrite(content)).await;
+        }
         let folder = Arc::clone(&self.folder);
-        // The system may make a writer wait for the disk, for as long as that takes.
         let writing = tokio::task::spawn_blocking(move || folder.write(content));
         let placed = writing.await.map_err(|error| Error::Settings(format!("writer of documents: {error}")))??;
-        let synced = self.syncer.sync(Arc::clone(&placed.volume)).await;
-        if synced.is_err() {
-            // What the system kept of these pages is unknown: the next document begins a volume of its own.
-            self.folder.leave(&placed.volume);
-        }
-        synced.map(|()| placed)
+        self.group.join(Arrival::Written(placed)).await
     }
 
     /// Opens a document. Errors: the volume is not there, or is another database's.
@@ -144,11 +142,9 @@ impl Folder {
         Ok((volume, offset))
     }
 
-    fn leave(&self, volume: &Arc<Volume>) {
-        let mut growing = self.growing();
-        if growing.as_ref().is_some_and(|growing| Arc::ptr_eq(&growing.volume, volume)) {
-            *growing = None;
-        }
+    /// The next document begins in another volume.
+    fn leave(&self) {
+        *self.growing() = None;
     }
 
     fn growing(&self) -> MutexGuard<'_, Option<Growing>> {
