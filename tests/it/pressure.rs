@@ -98,7 +98,7 @@ async fn deposits_beyond_those_in_flight_are_asked_to_come_back_and_none_is_lost
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_has_all_its_places_leaves_those_of_others() {
-    let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_per_caller_max = 1);
+    let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_per_certificate_max = 1);
     let desk = Desk::of(builder).await;
     let slow = Slow::begin(&desk.hospital).await;
     let letter = Document::discharge_letter();
