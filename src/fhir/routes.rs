@@ -387,12 +387,12 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     };
     let rules = handled.as_ref().err().map(|declined| outcome::rule_codes(&declined.failure));
     let response = finish(&face, handled, format, id).await;
-    note(operation.map_or("none", Operation::name), response.status(), id, rules, started);
+    note(operation.map_or("none", Operation::name), response.status(), id, rules.as_deref(), started);
     keep_until_sent(response, place)
 }
 
 /// The log line and the metric of an answer.
-fn note(operation: &'static str, status: StatusCode, id: Uuid, rules: Option<String>, started: Instant) {
+fn note(operation: &'static str, status: StatusCode, id: Uuid, rules: Option<&str>, started: Instant) {
     let duration = started.elapsed();
     let (code, duration_ms) = (status.as_u16(), u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
     if status == StatusCode::TOO_MANY_REQUESTS {

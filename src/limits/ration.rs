@@ -85,12 +85,12 @@ impl Ration {
 
     fn of_certificate(&self) -> Refusal {
         let (setting, shares) = &self.certificates;
-        over_limit(setting, CERTIFICATE, &format!("{} {}", shares.each_max(), self.things))
+        over_limit(setting, self.things, CERTIFICATE, shares.each_max())
     }
 
     fn of_structure(&self) -> Refusal {
         let (setting, shares) = &self.structures;
-        over_limit(setting, STRUCTURE, &format!("{} {}", shares.each_max(), self.things))
+        over_limit(setting, self.things, STRUCTURE, shares.each_max())
     }
 }
 
@@ -119,24 +119,26 @@ impl Pace {
     pub fn pass(&self, holder: &Holder) -> Result<(), Refusal> {
         let (setting, rates) = &self.certificates;
         if !rates.pass(&holder.certificate) {
-            return Err(over_limit(setting, CERTIFICATE, &format!("{} requests a second", rates.per_second())));
+            return Err(over_limit(setting, REQUESTS, CERTIFICATE, rates.per_second()));
         }
         let (setting, rates) = &self.structures;
         if !holder.structure.as_ref().is_none_or(|structure| rates.pass(structure)) {
-            return Err(over_limit(setting, STRUCTURE, &format!("{} requests a second", rates.per_second())));
+            return Err(over_limit(setting, REQUESTS, STRUCTURE, rates.per_second()));
         }
         Ok(())
     }
 }
 
-fn over_limit(setting: &'static str, holder: &str, limit: &str) -> Refusal {
+fn over_limit(setting: &'static str, things: &str, holder: &str, max: u64) -> Refusal {
     count_limited(setting);
-    let expected = format!("at most {limit} of {holder} (limits.{setting}); the same again after Retry-After");
-    Refusal::new(Rule::TooManyRequests, "client certificate", format!("more than {limit}"), expected)
+    let found = format!("more {things} than {holder} may have");
+    let expected = format!("at most {max} (limits.{setting}); the same again after Retry-After");
+    Refusal::new(Rule::TooManyRequests, "client certificate", found, expected)
 }
 
+const REQUESTS: &str = "requests a second";
 const CERTIFICATE: &str = "one certificate";
-const STRUCTURE: &str = "all certificates of one structure";
+const STRUCTURE: &str = "the certificates of one structure together";
 
 #[cfg(test)]
 mod tests {

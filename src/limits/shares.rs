@@ -116,7 +116,9 @@ mod tests {
                     Step::Grow(..) | Step::Drop(..) => {}
                 }
                 let mut sums: BTreeMap<u8, u64> = BTreeMap::new();
-                held.iter().for_each(|share| *sums.entry(share.key).or_default() += share.amount);
+                for share in &held {
+                    *sums.entry(share.key).or_default() += share.amount;
+                }
                 sums.retain(|_, sum| *sum > 0);
                 let counted: BTreeMap<u8, u64> = shares.held().iter().map(|(key, sum)| (*key, *sum)).collect();
                 prop_assert_eq!(&sums, &counted);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -60,7 +60,12 @@ where
         let handling = of_requests.begin();
         let (answers, activity) = (answers.clone(), Arc::clone(&of_requests));
         async move {
-            let (parts, body) = answers.answer(request, &activity).await.into_parts();
+            let answer = if request.headers().len() > HEADERS_MAX {
+                too_many_headers()
+            } else {
+                answers.answer(request, &activity).await
+            };
+            let (parts, body) = answer.into_parts();
             Ok::<Response<Answer>, Infallible>(Response::from_parts(parts, handling.answer(body)))
         }
     });
@@ -133,6 +138,14 @@ fn deadline(activity: &Activity, protocol: Protocol, waits: Waits, finishing: Op
         (Wait::Head(since), None) if protocol == Protocol::Http1 => since + waits.head,
         (Wait::Head(_) | Wait::Request, None) => activity.last_answered() + waits.idle,
     }
+}
+
+/// What HTTP/1 answers by itself. On HTTP/2 a byte can stand for a whole header, and one that has not acknowledged
+/// our settings may send many.
+fn too_many_headers() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    answer
 }
 
 fn http1_settings() -> http1::Builder {
