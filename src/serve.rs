@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -101,15 +102,20 @@ struct Professionals {
 
 impl Answers for Professionals {
     async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
-        let mut certificate = self.certificate;
-        if let Some(refusal) = self.standing.check().err().or(self.excess) {
-            // The connection ends with the answer that says so.
-            activity.withdraw();
-            certificate = refused(&certificate, refusal);
-        }
+        let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(certificate);
-        route(self.router, request).await
+        let Some(refusal) = self.standing.check().err().or(self.excess) else {
+            request.extensions_mut().insert(self.certificate);
+            return route(self.router, request).await;
+        };
+        // The connection ends with the answer that says so; HTTP/2 has a frame for that.
+        activity.withdraw();
+        request.extensions_mut().insert(refused(&self.certificate, refusal));
+        let mut answer = route(self.router, request).await;
+        if !is_http2 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 

@@ -32,7 +32,7 @@ use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::limits::ration::Holder;
-use crate::limits::turnstile::{Admission, Lane, Place};
+use crate::limits::turnstile::{Entered, Lane, Place};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
@@ -298,7 +298,7 @@ impl Face {
         path: &'static str,
         parts: &Parts,
         announced: Option<u64>,
-    ) -> Result<(Operation, Admission), (Option<Operation>, Declined)> {
+    ) -> Result<(Operation, Entered), (Option<Operation>, Declined)> {
         // Only a fault of the listener leaves it out: then nobody is identified either.
         let holder = parts.extensions.get::<PresentedCertificate>().map(Holder::of);
         let turnstile = &self.gateway.turnstile;
@@ -309,7 +309,7 @@ impl Face {
         let operation = operation_of(path, &parts.method).map_err(|declined| (None, declined))?;
         let admission = match &holder {
             Some(holder) => turnstile.enter(holder, operation.lane(), announced),
-            None => Ok(Admission::default()),
+            None => Ok(Entered::default()),
         };
         admission.map(|admission| (operation, admission)).map_err(|refusal| (Some(operation), refusal.into()))
     }
@@ -373,7 +373,7 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let (format, unacceptable) = format_of(&parts);
     let limits = &face.gateway.config.limits;
     let (operation, handled, place) = match admitted {
-        Ok((operation, Admission { place, body_bytes })) => {
+        Ok((operation, Entered { place, body_bytes })) => {
             let body = body::guarded(&parts.headers, body, limits, body_bytes);
             // A document has types of its own; its handler negotiates.
             let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);

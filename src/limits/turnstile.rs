@@ -28,7 +28,7 @@ pub struct Turnstile {
 
 /// A request that is let in.
 #[derive(Default)]
-pub struct Admission {
+pub struct Entered {
     /// To be kept until the last byte of the answer has left.
     pub place: Option<Place>,
     /// To be kept until the body has been read.
@@ -94,7 +94,7 @@ impl Turnstile {
     /// Lets a request in whose body has `announced` bytes, as far as one knows.
     ///
     /// Errors: `TooManyRequests` by a limit of the holder; `Busy` when all places are taken.
-    pub fn enter(&self, holder: &Holder, lane: Lane, announced: Option<u64>) -> Result<Admission, Refusal> {
+    pub fn enter(&self, holder: &Holder, lane: Lane, announced: Option<u64>) -> Result<Entered, Refusal> {
         let place = match lane {
             Lane::Open => None,
             Lane::Reads => Some(self.reads.enter(holder)?),
@@ -105,7 +105,7 @@ impl Turnstile {
             let ahead = if announced > self.body_bytes_max { 0 } else { announced };
             self.body_bytes.take(holder, ahead).map(|portion| BodyBytes { portion, ahead })
         });
-        Ok(Admission { place, body_bytes: body_bytes.transpose()? })
+        Ok(Entered { place, body_bytes: body_bytes.transpose()? })
     }
 }
 

@@ -239,7 +239,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             self.activity.read_some();
             if let Some(frames) = &mut self.frames {
                 frames.read(&buf.filled()[before..], Instant::now()).map_err(|flood| {
-                    count_limited(flood.name());
+                    count_limited("http2_frames");
                     io::Error::other(flood)
                 })?;
             }

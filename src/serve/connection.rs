@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -60,12 +60,7 @@ where
         let handling = of_requests.begin();
         let (answers, activity) = (answers.clone(), Arc::clone(&of_requests));
         async move {
-            let answer = if request.headers().len() > HEADERS_MAX {
-                too_many_headers()
-            } else {
-                answers.answer(request, &activity).await
-            };
-            let (parts, body) = answer.into_parts();
+            let (parts, body) = answers.answer(request, &activity).await.into_parts();
             Ok::<Response<Answer>, Infallible>(Response::from_parts(parts, handling.answer(body)))
         }
     });
@@ -140,14 +135,6 @@ fn deadline(activity: &Activity, protocol: Protocol, waits: Waits, finishing: Op
     }
 }
 
-/// What HTTP/1 answers by itself. On HTTP/2 a byte can stand for a whole header, and one that has not acknowledged
-/// our settings may send many.
-fn too_many_headers() -> Response<Body> {
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    answer
-}
-
 fn http1_settings() -> http1::Builder {
     let mut settings = http1::Builder::new();
     // Header and idle time limits are kept by `supervise`.
@@ -174,6 +161,8 @@ fn http2_settings() -> http2::Builder<TokioExecutor> {
 
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// A list of four times that, or one in more than a few CONTINUATION frames, ends the connection; one between gets
+/// 431. Counts 32 bytes a header, however short they are sent (RFC 9113 section 6.5.2).
 const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
 const STREAMS_MAX: u32 = 64;
 /// Reset by the client before a handler saw them: the cheapest attack on HTTP/2. What comes after is [`FrameBudget`]'s.

@@ -93,7 +93,9 @@ async fn a_connection_too_many_is_told_so_and_closed() {
     let (hospital, doctor) = (gateway.hospital(), gateway.doctor("899700000016"));
     let (mut first, _second) = (hospital.connect().await, hospital.connect().await);
     ask(&mut first).await;
-    is_over(&hospital.get("/metadata").await, "connections_per_certificate_max");
+    let refused = hospital.get("/metadata").await;
+    is_over(&refused, "connections_per_certificate_max");
+    assert_eq!(refused.headers["connection"], "close");
     let mut third = hospital.connect().await;
     third.write_all(METADATA).await.unwrap();
     let mut answer = Vec::new();
