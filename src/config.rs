@@ -1,11 +1,16 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod network;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use self::network::Network;
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -89,12 +94,28 @@ pub struct Limits {
     pub idle_seconds: u64,
     pub shutdown_seconds: u64,
     pub connections_max: usize,
+    /// Open connections of one client certificate; of all certificates of one structure (one Struct_IdNat).
+    pub connections_per_certificate_max: u64,
+    pub connections_per_structure_max: u64,
+    /// Handshakes that one address (of IPv6: one /64) has going on at one time, and begins in a second.
+    pub handshakes_per_address_max: u64,
+    pub handshakes_per_second_per_address: NonZeroU32,
+    /// Whose handshakes are not counted: load balancers that pass TCP on, behind which is everybody.
+    pub unlimited_addresses: Vec<Network>,
     /// Deposits being received or stored at one time; more are answered 503.
     pub deposits_in_flight_max: usize,
     pub reads_in_flight_max: usize,
-    /// Of those, by one client certificate.
-    pub deposits_in_flight_per_caller_max: usize,
-    pub reads_in_flight_per_caller_max: usize,
+    /// Of those, by one certificate and by one structure; more are answered 429, as is what follows.
+    pub deposits_in_flight_per_certificate_max: u64,
+    pub deposits_in_flight_per_structure_max: u64,
+    pub reads_in_flight_per_certificate_max: u64,
+    pub reads_in_flight_per_structure_max: u64,
+    /// Also how many may come at once.
+    pub requests_per_second_per_certificate: NonZeroU32,
+    pub requests_per_second_per_structure: NonZeroU32,
+    /// Of bodies on their way in; one with a Content-Length counts whole from the start.
+    pub body_bytes_in_flight_per_certificate_max: u64,
+    pub body_bytes_in_flight_per_structure_max: u64,
     pub search_page_max: u32,
 }
 
@@ -200,10 +221,21 @@ impl Default for Limits {
             idle_seconds: 60,
             shutdown_seconds: 30,
             connections_max: 1024,
+            connections_per_certificate_max: 256,
+            connections_per_structure_max: 512,
+            handshakes_per_address_max: 64,
+            handshakes_per_second_per_address: const { NonZeroU32::new(100).unwrap() },
+            unlimited_addresses: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
             deposits_in_flight_max: 64,
             reads_in_flight_max: 256,
-            deposits_in_flight_per_caller_max: 32,
-            reads_in_flight_per_caller_max: 128,
+            deposits_in_flight_per_certificate_max: 32,
+            deposits_in_flight_per_structure_max: 48,
+            reads_in_flight_per_certificate_max: 128,
+            reads_in_flight_per_structure_max: 192,
+            requests_per_second_per_certificate: const { NonZeroU32::new(1_000).unwrap() },
+            requests_per_second_per_structure: const { NonZeroU32::new(2_000).unwrap() },
+            body_bytes_in_flight_per_certificate_max: 1024 * MIB as u64,
+            body_bytes_in_flight_per_structure_max: 1536 * MIB as u64,
             search_page_max: 200,
         }
     }
@@ -211,13 +243,33 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), json: false }
+        // What the HTTP/2 library warns of, any client can make it say.
+        Self { filter: "info,h2=error".to_owned(), json: false }
     }
 }
 
 impl Limits {
     pub fn header_timeout(&self) -> Duration {
         Duration::from_secs(self.header_seconds)
+    }
+
+    fn body_bytes_in_flight_max_of_one(&self) -> u64 {
+        self.body_bytes_in_flight_per_certificate_max.min(self.body_bytes_in_flight_per_structure_max)
+    }
+
+    fn lets_nothing_through(&self) -> bool {
+        let counts = [
+            self.connections_per_certificate_max,
+            self.connections_per_structure_max,
+            self.handshakes_per_address_max,
+            self.deposits_in_flight_per_certificate_max,
+            self.deposits_in_flight_per_structure_max,
+            self.reads_in_flight_per_certificate_max,
+            self.reads_in_flight_per_structure_max,
+            self.body_bytes_per_second_min,
+            self.search_page_max.into(),
+        ];
+        counts.contains(&0) || self.connections_max == 0 || self.deposits_in_flight_max == 0
     }
 }
 
@@ -294,13 +346,13 @@ impl Config {
                 "is above limits.xml_bodies_bytes_max, which counts all of them",
             );
         }
-        if self.limits.search_page_max == 0
-            || self.limits.connections_max == 0
-            || self.limits.deposits_in_flight_max == 0
-            || self.limits.deposits_in_flight_per_caller_max == 0
-            || self.limits.reads_in_flight_per_caller_max == 0
-            || self.limits.body_bytes_per_second_min == 0
-        {
+        if self.limits.body_bytes_in_flight_max_of_one() < self.limits.body_bytes_max {
+            return value(
+                "limits.body_bytes_max",
+                "is above limits.body_bytes_in_flight_*, which would never let it in",
+            );
+        }
+        if self.limits.lets_nothing_through() {
             return value("limits", "a limit of 0 lets nothing through");
         }
         Ok(())
@@ -332,10 +384,21 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "idle_seconds",
             "shutdown_seconds",
             "connections_max",
+            "connections_per_certificate_max",
+            "connections_per_structure_max",
+            "handshakes_per_address_max",
+            "handshakes_per_second_per_address",
+            "unlimited_addresses",
             "deposits_in_flight_max",
             "reads_in_flight_max",
-            "deposits_in_flight_per_caller_max",
-            "reads_in_flight_per_caller_max",
+            "deposits_in_flight_per_certificate_max",
+            "deposits_in_flight_per_structure_max",
+            "reads_in_flight_per_certificate_max",
+            "reads_in_flight_per_structure_max",
+            "requests_per_second_per_certificate",
+            "requests_per_second_per_structure",
+            "body_bytes_in_flight_per_certificate_max",
+            "body_bytes_in_flight_per_structure_max",
             "search_page_max",
         ],
     ),

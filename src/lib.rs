@@ -11,6 +11,7 @@ pub mod ebrim;
 pub mod fhir;
 pub mod identity;
 pub mod journal;
+pub mod limits;
 pub mod operation;
 pub mod refusal;
 pub mod serve;

@@ -32,6 +32,8 @@ pub enum Category {
     MediaType,
     /// 416.
     Range,
+    /// This caller asks for more than its share: send less at a time (429 with Retry-After).
+    TooMany,
     /// Wait and send again (503 with Retry-After).
     Busy,
     /// No room left to store (507 with Retry-After).
@@ -127,6 +129,8 @@ rules! {
     /// Good at the handshake, no longer: revoked, expired, or its root was removed.
     CertificateWithdrawn = "certificate-withdrawn", Forbidden, "domain B.1; files of tls.client_roots and tls.client_crls";
 
+    /// Of one certificate or one structure, while the gateway itself may have nothing to do: see [`Rule::Busy`].
+    TooManyRequests = "too-many-requests", TooMany, "contract 7.5; limits of carnet.toml";
     Busy = "busy", Busy, "contract 7.5";
     StorageFull = "storage-full", Full, "contract 7.5";
 }

@@ -11,7 +11,6 @@ pub mod consent;
 pub mod deposit;
 pub mod document_reference;
 pub mod existence;
-mod in_flight;
 pub mod iti67;
 pub mod iti68;
 pub mod negotiate;

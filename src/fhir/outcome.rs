@@ -165,15 +165,18 @@ fn status_of_category(category: Category) -> StatusCode {
         Category::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Category::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Category::Range => StatusCode::RANGE_NOT_SATISFIABLE,
+        Category::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Category::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Category::Full => StatusCode::INSUFFICIENT_STORAGE,
         Category::Timeout => StatusCode::REQUEST_TIMEOUT,
     }
 }
 
-/// A short wait for a burst, a longer one until somebody has made room.
+/// A second fills up what a caller may send at once; a short wait for a burst of all, a longer one until somebody
+/// has made room.
 fn retry_after(category: Category) -> Option<&'static str> {
     match category {
+        Category::TooMany => Some("1"),
         Category::Busy => Some("2"),
         Category::Full => Some("60"),
         _ => None,
@@ -228,7 +231,7 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ModeRefused
         | Rule::CertificateClass
         | Rule::CertificateWithdrawn => "forbidden",
-        Rule::Busy => "throttled",
+        Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
 }
@@ -291,7 +294,8 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => None,
+        | Rule::CertificateWithdrawn
+        | Rule::TooManyRequests => None,
     }
 }
 

@@ -55,8 +55,8 @@ impl Gateway {
     /// Writes down a request that a face could not read, or that the caller had no business to make.
     ///
     /// Gives the failure back, so that a face ends with `return Err(gateway.turn_away(..).await)`. What is
-    /// written down already is left alone; so is "busy", for which no line is worth more load. When even the
-    /// journal cannot be written, that is the failure.
+    /// written down already is left alone; so are "busy" and "too many requests", for which no line is worth more
+    /// load. When even the journal cannot be written, that is the failure.
     pub async fn turn_away(&self, caller: &Caller, failure: Failure) -> Failure {
         let attempt = self.attempt(caller, Action::Request);
         self.write_down(&attempt, failure).await
@@ -75,7 +75,7 @@ impl Gateway {
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {
         match failure {
-            Failure::Refused(refusals) if refusals.iter().all(|refusal| refusal.rule != Rule::Busy) => {
+            Failure::Refused(refusals) if !refusals.iter().any(is_of_load) => {
                 match self.write_line(attempt.refused(Subject::Unknown, &refusals)).await {
                     Ok(()) => Failure::Journaled(refusals),
                     Err(failure) => failure,
@@ -90,6 +90,10 @@ impl Gateway {
         let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
         write.await.map_err(store_failure)
     }
+}
+
+fn is_of_load(refusal: &Refusal) -> bool {
+    matches!(refusal.rule, Rule::Busy | Rule::TooManyRequests)
 }
 
 /// What the caller can do about a store error: wait, or nothing.

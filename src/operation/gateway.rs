@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
+use crate::limits::turnstile::Turnstile;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
 use crate::store::Store;
@@ -19,6 +20,8 @@ pub struct Gateway {
     pub terminology: Arc<Terminology>,
     pub clock: Clock,
     pub spool: SpoolSettings,
+    /// One for all faces: a caller has its share of the gateway, not of each of them.
+    pub turnstile: Arc<Turnstile>,
     pub(super) store: Store,
     /// Documents being parsed at one time: the parser may hold the largest text of each in memory.
     pub(super) readers: Arc<Semaphore>,
@@ -44,7 +47,8 @@ impl Gateway {
             SpoolSettings { directory: Arc::new(directory), memory_bytes_max: config.limits.document_memory_bytes_max };
         let readers = Arc::new(Semaphore::new(READERS));
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
-        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, store, readers, writers })
+        let turnstile = Arc::new(Turnstile::new(&config.limits));
+        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, turnstile, store, readers, writers })
     }
 
     /// Whether deposits and journal lines get through to the disk.

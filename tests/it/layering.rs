@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["store"],
     &["access"],
     &["identity"],
+    &["limits"],
     &["tls", "cda"],
     &["refusal"],
     &["domain"],
