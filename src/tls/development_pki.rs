@@ -19,6 +19,7 @@ use rcgen::{
     SerialNumber, date_time_ymd,
 };
 use serde::{Deserialize, Serialize};
+use x509_parser::certificate::X509Certificate;
 
 use self::authority::Authority;
 use self::files::{Entry, PRIVATE_MODE, PUBLIC_MODE, Register, pem, write_whole};
@@ -28,6 +29,11 @@ use crate::domain::national_id::{PsIdNat, StructIdNat};
 
 /// OU of every authority made here.
 pub const DEVELOPMENT_MARK: &str = "IGC-SANTE CARNET DEVELOPMENT";
+
+/// Whether a root was made here, or stands in for one that was.
+pub(super) fn is_development(root: &X509Certificate<'_>) -> bool {
+    root.subject().iter_organizational_unit().any(|unit| unit.as_slice() == DEVELOPMENT_MARK.as_bytes())
+}
 
 /// A folder that holds a development PKI. All state is in its files.
 pub struct DevelopmentPki {
