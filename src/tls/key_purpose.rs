@@ -14,8 +14,15 @@ pub enum KeyPurpose {
 }
 
 impl KeyPurpose {
+    /// What a certificate seems to be for, right or wrong: where signs of a signature key are, it is one.
+    pub fn of(certificate: &X509Certificate<'_>) -> Self {
+        let usages = Usages::of(certificate);
+        let signs = usages.non_repudiation || (usages.email_protection && !usages.client_auth);
+        if signs { Self::Signature } else { Self::Authentication }
+    }
+
     /// The end-entity certificate in the words of a refusal.
-    pub(super) fn holder(self) -> &'static str {
+    pub fn holder(self) -> &'static str {
         match self {
             Self::Authentication => "client certificate",
             Self::Signature => "signature certificate",

@@ -73,7 +73,7 @@ pub struct CardType(u8);
 
 impl Subject {
     /// Reads the subject of a certificate. One that has the marks of two classes is refused, not guessed.
-    pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, Refusal> {
+    pub fn read(certificate: &X509Certificate<'_>) -> Result<Self, Refusal> {
         const CLASSES: &str =
             "CN + SN + GN of a professional, CN with `/` and O of an employee, or OU = Struct_IdNat of an organisation";
         let name = certificate.subject();
@@ -127,7 +127,11 @@ impl Employee {
             (None, None, _) => None,
             (Some(family), Some(given), true) => Some(Names { family, given }),
             _ => {
-                return Err(refused("subject, SN and GN", "one without the other, or several", "both once, or neither"));
+                return Err(refused(
+                    "subject, SN and GN",
+                    "one without the other, or several",
+                    "both once, or neither",
+                ));
             }
         };
         Ok(Self { id: read_ps_id(name)?, organisation: one(name, &ORGANISATION, "subject, O")?, names })
@@ -169,7 +173,7 @@ impl Organisation {
 }
 
 impl Card {
-    pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, Refusal> {
+    pub fn read(certificate: &X509Certificate<'_>) -> Result<Self, Refusal> {
         Ok(Self {
             card_type: read_card_type(certificate)?,
             id: read_card_id(certificate)?,
