@@ -64,7 +64,10 @@ mod tests {
     };
 
     use super::*;
+    use crate::domain::code::Code;
+    use crate::refusal::Rule;
     use crate::tls::development_pki::subject;
+    use crate::tls::subject::{CardType, Names, Organisation, PROFESSION_SYSTEM, SAVOIR_FAIRE_SYSTEM};
 
     const SN: &[u64] = &[2, 5, 4, 4];
     const CN: &[u64] = &[2, 5, 4, 3];
@@ -73,6 +76,7 @@ mod tests {
     const GN: &[u64] = &[2, 5, 4, 42];
     const DOCTOR: &[(&[u64], &str)] = &[(GN, "Romuald"), (SN, "DURANT"), (CN, "801234567897"), (OU, "Médecin")];
     const LABORATORY: &[(&[u64], &str)] = &[(O, "LABO TEST"), (OU, "1750803447"), (CN, "SIL")];
+    const CLERK: &[(&[u64], &str)] = &[(O, "CLINIQUE A&B"), (CN, "3310000017/42")];
     const PROFESSION_10: (&[u64], &[u8]) = (&[1, 2, 250, 1, 71, 1, 2, 7], &[2, 1, 10]);
 
     fn params(subject: &[(&[u64], &str)], extensions: &[(&[u64], &[u8])]) -> CertificateParams {
@@ -108,19 +112,42 @@ mod tests {
         assert_eq!((person.family.as_str(), person.given.as_str()), ("DURANT", "Romuald"));
         assert!(person.profession.is(&Code::new(PROFESSION_SYSTEM, "10")));
         assert_eq!(person.profession.display.as_deref(), Some("Médecin"));
-        assert_eq!(person.card_type, None);
     }
 
     #[test]
     fn savoir_faire_and_card_type_are_read_from_their_extensions() {
         let savoir_faire: (&[u64], &[u8]) = (&[1, 2, 250, 1, 71, 4, 2, 5], b"\x30\x06\x0c\x04SM26");
         let card: (&[u64], &[u8]) = (&[1, 2, 250, 1, 71, 1, 2, 5], &[4, 1, 0x82]);
-        let Subject::Person(person) = read(&params(DOCTOR, &[PROFESSION_10, savoir_faire, card])).unwrap().subject
-        else {
-            panic!("not a person");
-        };
+        let id: (&[u64], &[u8]) = (&[1, 2, 250, 1, 71, 1, 2, 3], b"\x13\x0a8025/25005");
+        let category: (&[u64], &[u8]) = (&[1, 2, 250, 1, 71, 1, 2, 2], &[2, 1, 0]);
+        let extensions = [PROFESSION_10, savoir_faire, card, id, category];
+        let certificate = read(&params(DOCTOR, &extensions)).unwrap();
+        let Subject::Person(person) = certificate.subject else { panic!("not a person") };
         assert_eq!(person.savoir_faire, [Code::new(SAVOIR_FAIRE_SYSTEM, "SM26")]);
-        assert!(person.card_type.is_some_and(CardType::is_test));
+        let expected =
+            Card { card_type: Some(CardType::new(0x82)), id: Some("8025/25005".to_owned()), category: Some(0) };
+        assert_eq!(certificate.card, expected);
+        assert!(certificate.card.is_test());
+    }
+
+    #[test]
+    fn a_card_of_an_employee_without_names_stands_for_its_structure() {
+        let Subject::Employee(employee) = read(&params(CLERK, &[])).unwrap().subject else { panic!("no employee") };
+        let stand_in = Names { family: "CLINIQUE A-B".to_owned(), given: "3310000017-42".to_owned() };
+        assert_eq!(employee.name(), stand_in);
+        assert_eq!(employee.structure(), Some("1310000017".parse().unwrap()));
+
+        let named = [CLERK, &[(SN, "PETIT"), (GN, "Anne")]].concat();
+        let Subject::Employee(employee) = read(&params(&named, &[])).unwrap().subject else { panic!("no employee") };
+        assert_eq!(employee.name(), Names { family: "PETIT".to_owned(), given: "Anne".to_owned() });
+        let half = [CLERK, &[(SN, "PETIT")]].concat();
+        assert!(refusal(&params(&half, &[])).contains("one without the other"));
+    }
+
+    #[test]
+    fn a_professional_within_a_structure_is_no_employee() {
+        let within: &[(&[u64], &str)] = &[(GN, "Romuald"), (SN, "DURANT"), (CN, "3310000017/42")];
+        assert!(matches!(read(&params(within, &[PROFESSION_10])).unwrap().subject, Subject::Person(_)));
     }
 
     #[test]
@@ -162,7 +189,8 @@ mod tests {
         assert!(refusal(&params(DOCTOR, &[])).contains("no profession"));
         assert!(refusal(&params(&DOCTOR[1..], &[PROFESSION_10])).contains("subject, GN"));
         assert!(refusal(&params(&[(SN, "DURANT"), (GN, "R"), (CN, "Romuald")], &[PROFESSION_10])).contains("PS_IdNat"));
-        assert!(refusal(&params(&[(CN, "310000017/42"), (O, "CLINIQUE")], &[])).contains("CPE"));
+        assert!(refusal(&params(&[(CN, "310000017/42")], &[])).contains("subject, O"));
+        assert!(refusal(&params(&[(CN, "clinique/42"), (O, "CLINIQUE")], &[])).contains("PS_IdNat"));
     }
 
     #[test]
@@ -192,6 +220,8 @@ mod tests {
             assert!(text.contains(SAVOIR_FAIRE_SYSTEM), "{text}");
         }
         refusal(&params(DOCTOR, &[PROFESSION_10, (&[1, 2, 250, 1, 71, 1, 2, 5], &[4, 2, 0, 0])]));
+        refusal(&params(DOCTOR, &[PROFESSION_10, (&[1, 2, 250, 1, 71, 1, 2, 3], b"\x13\x02 ;")]));
+        refusal(&params(DOCTOR, &[PROFESSION_10, (&[1, 2, 250, 1, 71, 1, 2, 2], &[2, 0])]));
     }
 
     #[test]
