@@ -76,7 +76,7 @@ impl Caller {
                 Ok(Self::Direct(professional, read_purpose(headers)?))
             }
             Subject::Employee(_) => Err(Refusal::new(
-                Rule::ActorRefused,
+                Rule::ModeRefused,
                 "client certificate, subject",
                 "the card of an employee (CPE)",
                 "the card of a professional, or the certificate of a structure",

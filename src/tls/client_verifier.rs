@@ -86,10 +86,12 @@ impl ClientVerifier {
 
     /// Every rule that keeps a chain from its purpose, for who asks why.
     pub fn explain(&self, chain: &[CertificateDer<'_>], purpose: KeyPurpose, at: Timestamp) -> Vec<Refusal> {
-        match self.path(chain, purpose, at) {
-            Ok(path) => self.check_revocation(&path, purpose, at).err().into_iter().collect(),
-            Err(explanation) => explanation.into_refusals(),
-        }
+        let path = match self.path(chain, purpose, at) {
+            Ok(path) => path,
+            Err(explanation) => return explanation.into_refusals(),
+        };
+        let misused = path.parsed().first().and_then(|leaf| purpose.check(leaf).err());
+        misused.into_iter().chain(self.check_revocation(&path, purpose, at).err()).collect()
     }
 
     /// Until when a client's chain that is good now stays good if nothing is revoked: the first end of validity in

@@ -137,12 +137,9 @@ impl Walk<'_> {
             let expected = self.expected_issuer();
             self.refusals.push(chain_refusal(&place, "itself: a self-signed certificate", &expected));
         } else if of_that_name {
-            let found = format!("{issuer}, whose key did not make this signature");
-            self.refusals.push(chain_refusal(
-                &format!("{}, signature", step.place),
-                &found,
-                "a signature of its issuer",
-            ));
+            let (place, expected) =
+                (format!("{}, signature", step.place), format!("a signature by the key of {issuer}"));
+            self.refusals.push(chain_refusal(&place, "one that the key of its issuer did not make", &expected));
         } else {
             let expected = self.expected_issuer();
             self.refusals.push(chain_refusal(&place, &issuer.to_string(), &expected));

@@ -1,5 +1,6 @@
 //! Certificates under `carnet check`: of clients and of signers, with the chain that came along.
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
@@ -113,8 +114,10 @@ fn tell_certificate(report: &mut Report, certificate: &X509Certificate<'_>, sent
     let validity = certificate.validity();
     report.fact("issuer", certificate.issuer().to_string());
     report.fact("serial", serial_hex(certificate.raw_serial()));
-    report.fact("valid", format!("{} to {}", validity.not_before, validity.not_after));
-    report.fact("sent along", format!("{} more certificates", sent.saturating_sub(1)));
+    let moment = |at_s: i64| Timestamp::from_second(at_s).map_or_else(|_| at_s.to_string(), |at| at.to_string());
+    let (from, until) = (moment(validity.not_before.timestamp()), moment(validity.not_after.timestamp()));
+    report.fact("valid", format!("{from} to {until}"));
+    report.fact("authorities in the file", sent.saturating_sub(1).to_string());
 }
 
 /// In the words of contract 3.
@@ -149,5 +152,75 @@ fn code_text(code: &Code) -> String {
     match &code.display {
         Some(display) => format!("{} {display}", code.code),
         None => code.code.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject as _;
+
+    use super::*;
+    use crate::cli::Ending;
+    use crate::clock::Clock;
+    use crate::config::Config;
+    use crate::tls::client_verifier::ClientVerifier;
+    use crate::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
+
+    fn grounds(pki: &DevelopmentPki) -> Grounds {
+        let mut config = Config::default();
+        config.tls.client_roots = vec![pki.directory().join("client-roots.pem")];
+        config.tls.client_crls = vec![pki.directory().join("crl")];
+        config.tls.allow_development_roots = true;
+        config.tls.issuers = pki.issuers();
+        config.dmp.structure_classes = [("2990000052".to_owned(), StructureClass::Insurer)].into();
+        let verifier = ClientVerifier::load(&config.tls).unwrap();
+        Grounds { config, verifier, now: Clock::System.now() }
+    }
+
+    fn structure(id: &str) -> Holder {
+        let (name, application) = ("CHU TEST".to_owned(), "DPI".to_owned());
+        Holder::Organisation { struct_id: id.parse().unwrap(), name, application }
+    }
+
+    /// Of a certificate as issued, after what `then` does to the PKI.
+    fn report(holder: &Holder, key_use: KeyUse, then: impl FnOnce(&DevelopmentPki, &str)) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
+        let issued = pki.issue(holder, key_use, pki.usual_lifetime()).unwrap();
+        then(&pki, &issued.serial);
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(issued.certificate_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+        judge(&chain, &grounds(&pki))
+    }
+
+    #[test]
+    fn a_good_certificate_is_told_with_its_holder_and_rights() {
+        let told = report(&structure("1750803447"), KeyUse::Auth, |_, _| {});
+        assert_eq!(told.ending(), Ending::Done);
+        let json = told.json("chu.pem");
+        assert_eq!(json["kind"], "certificate of a structure (ORG), for authentication (AUTH)");
+        assert_eq!(json["facts"]["Struct_IdNat"], "1750803447");
+        assert!(json["rights"][0].as_str().unwrap().starts_with("indirect mode"));
+        let seal = report(&structure("1750803447"), KeyUse::Sign, |_, _| {});
+        assert_eq!(seal.ending(), Ending::Done);
+        assert!(seal.json("")["rights"][0].as_str().unwrap().contains("opens no connection"));
+    }
+
+    #[test]
+    fn a_revoked_certificate_and_one_of_an_insurer_are_refused_and_have_no_rights() {
+        let revoked = report(&structure("1750803447"), KeyUse::Auth, |pki, serial| pki.revoke(serial).unwrap());
+        assert_eq!(revoked.json("")["refused"][0]["rule"], "certificate-withdrawn");
+        assert_eq!(revoked.json("")["rights"].as_array().unwrap().len(), 0);
+        let insurer = report(&structure("2990000052"), KeyUse::Auth, |_, _| {});
+        assert_eq!(insurer.json("")["refused"][0]["rule"], "actor-refused");
+        assert_eq!(insurer.ending(), Ending::Refused);
+    }
+
+    #[test]
+    fn bytes_that_are_no_certificate_are_refused_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
+        let told = judge(&[CertificateDer::from(vec![0x30, 0])], &grounds(&pki));
+        assert_eq!(told.ending(), Ending::Refused);
     }
 }

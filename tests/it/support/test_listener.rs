@@ -41,9 +41,15 @@ impl TestListener {
     }
 
     pub(crate) async fn start_with(limits: Limits, clock: Clock) -> Self {
+        Self::start_configured(limits, clock, |_| {}).await
+    }
+
+    pub(crate) async fn start_configured(limits: Limits, clock: Clock, change: impl FnOnce(&mut config::Tls)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-        let trust = Trust::load(&settings(&pki), clock).unwrap();
+        let mut settings = settings(&pki);
+        change(&mut settings);
+        let trust = Trust::load(&settings, clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
