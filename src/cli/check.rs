@@ -64,7 +64,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         let files: Vec<_> = reports.iter().map(|(file, report)| report.json(file)).collect();
         print_json(&json!({ "files": files }));
     } else {
-        reports.iter().for_each(|(file, report)| report.print(file));
+        for (file, report) in &reports {
+            report.print(file);
+        }
     }
     let refused = reports.iter().any(|(_, report)| report.ending() == Ending::Refused);
     Ok(if refused { Ending::Refused } else { Ending::Done })

@@ -109,7 +109,9 @@ impl ClientVerifier {
         at: Timestamp,
     ) -> Result<Arc<Path>, Explanation> {
         let mut fingerprinter = Fingerprinter::default();
-        chain.iter().for_each(|der| fingerprinter.update(der));
+        for der in chain {
+            fingerprinter.update(der);
+        }
         let key = (purpose, fingerprinter.finish().sha256);
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some(path) = known.filter(|path| path.is_valid_at(at.as_second())) {
@@ -132,6 +134,7 @@ impl ClientVerifier {
         card: &Card,
         purpose: KeyPurpose,
     ) -> Result<(), Refusal> {
+        const REAL_CARD: &str = "a real card: this gateway takes no test cards (tls.allow_test_cards)";
         let parsed = path.parsed();
         let (Some(issuer), Some(root)) = (parsed.get(1), parsed.last()) else {
             return Err(withdrawn(purpose, "a path without a root"));
@@ -150,8 +153,7 @@ impl ClientVerifier {
             Some(card_type) if self.test_cards == TestCards::Refused && !is_development(root) => {
                 let place = format!("{}, extension 1.2.250.1.71.1.2.5", purpose.holder());
                 let found = format!("0x{:02x}: a test card", card_type.byte());
-                const EXPECTED: &str = "a real card: this gateway takes no test cards (tls.allow_test_cards)";
-                Err(Refusal::new(Rule::CertificateTestCard, place, found, EXPECTED))
+                Err(Refusal::new(Rule::CertificateTestCard, place, found, REAL_CARD))
             }
             _ => Ok(()),
         }

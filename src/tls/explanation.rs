@@ -28,17 +28,13 @@ impl Explanation {
         chain: &[CertificateDer<'_>],
         purpose: KeyPurpose,
         at_s: i64,
-        error: PathError,
+        error: &PathError,
     ) -> Self {
         let mut walk = Walk { authorities, purpose, at_s, refusals: Vec::new() };
         walk.follow(chain);
         let mut refusals = walk.refusals;
         if refusals.is_empty() {
-            refusals.push(chain_refusal(
-                purpose.holder(),
-                &last_resort(&error),
-                "a path to a root of tls.client_roots",
-            ));
+            refusals.push(chain_refusal(purpose.holder(), &last_resort(error), "a path to a root of tls.client_roots"));
         }
         Self { alert: alert_of(error), refusals }
     }
@@ -288,12 +284,14 @@ fn last_resort(error: &PathError) -> String {
     }
 }
 
-fn alert_of(error: PathError) -> CertificateError {
+fn alert_of(error: &PathError) -> CertificateError {
     use webpki::Error as E;
     match error {
-        PathError::WebPki(E::CertExpired { time, not_after }) => CertificateError::ExpiredContext { time, not_after },
+        PathError::WebPki(E::CertExpired { time, not_after }) => {
+            CertificateError::ExpiredContext { time: *time, not_after: *not_after }
+        }
         PathError::WebPki(E::CertNotValidYet { time, not_before }) => {
-            CertificateError::NotValidYetContext { time, not_before }
+            CertificateError::NotValidYetContext { time: *time, not_before: *not_before }
         }
         PathError::WebPki(E::UnknownIssuer) => CertificateError::UnknownIssuer,
         PathError::WebPki(E::BadDer | E::BadDerTime | E::TrailingData(_)) => CertificateError::BadEncoding,

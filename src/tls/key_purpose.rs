@@ -3,7 +3,7 @@
 //! AUTH: digitalSignature and clientAuth. SIGN: nonRepudiation and emailProtection. Source: B.1, C.5.
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{KeyUsage, ParsedExtension};
 
 use crate::refusal::{Refusal, Rule};
 
@@ -17,7 +17,7 @@ impl KeyPurpose {
     /// What a certificate seems to be for, right or wrong: where signs of a signature key are, it is one.
     pub fn of(certificate: &X509Certificate<'_>) -> Self {
         let usages = Usages::of(certificate);
-        let signs = usages.non_repudiation || (usages.email_protection && !usages.client_auth);
+        let signs = usages.non_repudiation() || (usages.email_protection && !usages.client_auth);
         if signs { Self::Signature } else { Self::Authentication }
     }
 
@@ -83,11 +83,11 @@ impl KeyPurpose {
             const EXPECTED: &str = "clientAuth: an authentication certificate, not one for signature or servers";
             return Err(self.refused("extendedKeyUsage", usages.extended_name(), EXPECTED));
         }
-        if usages.non_repudiation {
+        if usages.non_repudiation() {
             const EXPECTED: &str = "an authentication certificate: signature keys only sign";
             return Err(self.refused("keyUsage", "nonRepudiation", EXPECTED));
         }
-        if usages.has_key_usage && !usages.digital_signature {
+        if usages.key.is_some_and(|usage| !usage.digital_signature()) {
             return Err(self.refused("keyUsage", "no digitalSignature", "digitalSignature"));
         }
         Ok(())
@@ -99,7 +99,7 @@ impl KeyPurpose {
         if !usages.email_protection || usages.client_auth {
             return Err(self.refused("extendedKeyUsage", usages.extended_name(), EXPECTED));
         }
-        if !usages.non_repudiation {
+        if !usages.non_repudiation() {
             return Err(self.refused("keyUsage", "no nonRepudiation", "nonRepudiation: a signature certificate"));
         }
         Ok(())
@@ -108,9 +108,7 @@ impl KeyPurpose {
 
 /// Key usage and extended key usage of a certificate whose extensions are readable.
 struct Usages {
-    has_key_usage: bool,
-    digital_signature: bool,
-    non_repudiation: bool,
+    key: Option<KeyUsage>,
     client_auth: bool,
     email_protection: bool,
     server_auth: bool,
@@ -118,16 +116,17 @@ struct Usages {
 
 impl Usages {
     fn of(certificate: &X509Certificate<'_>) -> Self {
-        let key = certificate.key_usage().ok().flatten();
         let extended = certificate.extended_key_usage().ok().flatten();
         Self {
-            has_key_usage: key.is_some(),
-            digital_signature: key.as_ref().is_some_and(|usage| usage.value.digital_signature()),
-            non_repudiation: key.as_ref().is_some_and(|usage| usage.value.non_repudiation()),
+            key: certificate.key_usage().ok().flatten().map(|usage| *usage.value),
             client_auth: extended.as_ref().is_some_and(|usage| usage.value.client_auth),
             email_protection: extended.as_ref().is_some_and(|usage| usage.value.email_protection),
             server_auth: extended.as_ref().is_some_and(|usage| usage.value.server_auth),
         }
+    }
+
+    fn non_repudiation(&self) -> bool {
+        self.key.is_some_and(|usage| usage.non_repudiation())
     }
 
     fn extended_name(&self) -> &'static str {

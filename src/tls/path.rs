@@ -76,7 +76,7 @@ impl Authorities {
         purpose: KeyPurpose,
         at_s: i64,
     ) -> Result<Path, Explanation> {
-        self.build(chain, purpose, at_s).map_err(|error| Explanation::of(self, chain, purpose, at_s, error))
+        self.build(chain, purpose, at_s).map_err(|error| Explanation::of(self, chain, purpose, at_s, &error))
     }
 
     fn build(&self, chain: &[CertificateDer<'_>], purpose: KeyPurpose, at_s: i64) -> Result<Path, PathError> {

@@ -27,6 +27,9 @@ use rustls::{HandshakeKind, SupportedProtocolVersion};
 use crate::support::forge::{Forge, LABORATORY, critical};
 use crate::support::test_listener::{TestListener, doctor, hospital, settings};
 
+/// What makes a certificate bad.
+type Change = fn(&mut CertificateParams);
+
 const DOCTOR: &str = "801234567897";
 const CLERK: &str = "3310000017/42";
 
@@ -75,39 +78,38 @@ async fn the_forge_makes_good_certificates_when_told_nothing_else() {
 async fn each_defect_of_the_certificate_alone_ends_the_handshake() {
     let listener = TestListener::start().await;
     let forge = Forge::of(&listener, "organisations");
-    type Change = fn(&mut CertificateParams);
     let defects: [(&str, Change); 13] = [
         ("client certificate, basicConstraints: found a CA", |params| {
-            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }),
         ("client certificate, validity: found notAfter 2020-01-01T00:00:00Z, judged at 2", |params| {
-            params.not_after = date_time_ymd(2020, 1, 1)
+            params.not_after = date_time_ymd(2020, 1, 1);
         }),
         ("client certificate, validity: found notBefore 2090-01-01T00:00:00Z, judged at 2", |params| {
-            params.not_before = date_time_ymd(2090, 1, 1)
+            params.not_before = date_time_ymd(2090, 1, 1);
         }),
         ("client certificate, validity: found notBefore 2090", |params| {
             (params.not_before, params.not_after) = (date_time_ymd(2090, 1, 1), date_time_ymd(2020, 1, 1));
         }),
         ("extendedKeyUsage: found neither clientAuth nor emailProtection; expected clientAuth", |params| {
-            params.extended_key_usages.clear()
+            params.extended_key_usages.clear();
         }),
         ("extendedKeyUsage: found serverAuth; expected clientAuth", |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }),
         ("extendedKeyUsage: found emailProtection; expected clientAuth", |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection]
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::EmailProtection];
         }),
         ("extendedKeyUsage: found neither clientAuth", |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning]
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
         }),
         ("extendedKeyUsage: found neither clientAuth", |params| {
-            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any]
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
         }),
         ("keyUsage: found no digitalSignature", |params| params.key_usages = vec![KeyUsagePurpose::KeyEncipherment]),
         ("keyUsage: found nonRepudiation", |params| params.key_usages.push(KeyUsagePurpose::ContentCommitment)),
         ("extension 1.2.3.4.5.6: found critical and unknown", |params| {
-            params.custom_extensions.push(critical(&[1, 2, 3, 4, 5, 6]))
+            params.custom_extensions.push(critical(&[1, 2, 3, 4, 5, 6]));
         }),
         ("extension 1.2.250.1.71.1.2.9: found critical and unknown", |params| {
             params.custom_extensions.push(critical(&[1, 2, 250, 1, 71, 1, 2, 9]));
@@ -138,22 +140,21 @@ async fn each_defect_of_an_authority_alone_ends_the_handshake() {
     let root = Forge::of(&listener, "racine");
     let good = root.authority("GOOD", |_| {});
     assert_answers(&listener, &good.issue(|_| {}), "certificate-issuer").await;
-    type Change = fn(&mut CertificateParams);
     let defects: [(&str, Change); 7] = [
         ("certificate 2 of the chain, basicConstraints: found no CA", |params| params.is_ca = IsCa::ExplicitNoCa),
         ("certificate 2 of the chain, basicConstraints: found no CA", |params| params.is_ca = IsCa::NoCa),
         ("certificate 2 of the chain, CN=BAD, keyUsage: found no keyCertSign", |params| {
-            params.key_usages = vec![KeyUsagePurpose::CrlSign]
+            params.key_usages = vec![KeyUsagePurpose::CrlSign];
         }),
         ("certificate 2 of the chain, CN=BAD, validity: found notAfter 2020", |params| {
-            params.not_after = date_time_ymd(2020, 1, 1)
+            params.not_after = date_time_ymd(2020, 1, 1);
         }),
         ("certificate 2 of the chain, CN=BAD, validity: found notBefore 2090", |params| {
-            params.not_before = date_time_ymd(2090, 1, 1)
+            params.not_before = date_time_ymd(2090, 1, 1);
         }),
         ("RequiredEku", |params| params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
         ("certificate 2 of the chain, CN=BAD, extension 1.2.3.4.5.6: found critical and unknown", |params| {
-            params.custom_extensions.push(critical(&[1, 2, 3, 4, 5, 6]))
+            params.custom_extensions.push(critical(&[1, 2, 3, 4, 5, 6]));
         }),
     ];
     for (words, change) in defects {
@@ -292,12 +293,11 @@ async fn a_test_card_of_a_real_root_comes_in_only_where_configuration_lets_it() 
 
 #[tokio::test]
 async fn a_root_outside_its_dates_or_that_may_not_sign_lets_nobody_in() {
-    type Change = fn(&mut CertificateParams);
     let defects: [(&str, Change); 3] = [
         ("root, CN=RACINE, validity: found notAfter 2020", |params| params.not_after = date_time_ymd(2020, 1, 1)),
         ("root, CN=RACINE, validity: found notBefore 2090", |params| params.not_before = date_time_ymd(2090, 1, 1)),
         ("root, CN=RACINE, keyUsage: found no keyCertSign", |params| {
-            params.key_usages = vec![KeyUsagePurpose::CrlSign]
+            params.key_usages = vec![KeyUsagePurpose::CrlSign];
         }),
     ];
     for (words, change) in defects {
