@@ -230,6 +230,11 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::SignatureCertificate
         | Rule::CertificateWithdrawn => "forbidden",
         Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
@@ -294,6 +299,11 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::SignatureCertificate
         | Rule::CertificateWithdrawn
         | Rule::TooManyRequests => None,
     }

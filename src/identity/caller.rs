@@ -4,7 +4,8 @@ use crate::config::{StructureClass, StructureClasses};
 use crate::domain::code::Code;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::refusal::{Refusal, Rule};
-use crate::tls::client_certificate::{ClientCertificate, Organisation, Subject};
+use crate::tls::client_certificate::ClientCertificate;
+use crate::tls::subject::{Organisation, Subject};
 
 /// [`Caller::identify`] makes one of a certificate; `Operator` is the local command line. A mode that its certificate cannot have does not exist as a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +75,12 @@ impl Caller {
                 };
                 Ok(Self::Direct(professional, read_purpose(headers)?))
             }
+            Subject::Employee(_) => Err(Refusal::new(
+                Rule::ModeRefused,
+                "client certificate, subject",
+                "the card of an employee (CPE)",
+                "the card of a professional, or the certificate of a structure",
+            )),
             Subject::Organisation(organisation) => of_structure(organisation, headers, classes),
         }
     }

@@ -11,7 +11,7 @@ use super::shares::{Share, Shares};
 use crate::domain::national_id::StructIdNat;
 use crate::domain::sha::Sha256Hash;
 use crate::refusal::{Refusal, Rule};
-use crate::tls::client_certificate::Subject;
+use crate::tls::subject::Subject;
 use crate::tls::listener::PresentedCertificate;
 
 /// Whose share something is.
@@ -56,6 +56,7 @@ impl Holder {
             Ok(certificate) => {
                 let structure = match &certificate.subject {
                     Subject::Organisation(organisation) => Some(organisation.struct_id.clone()),
+                    Subject::Employee(employee) => employee.structure(),
                     Subject::Person(_) => None,
                 };
                 Self { certificate: certificate.fingerprint, structure }

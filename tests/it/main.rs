@@ -8,6 +8,7 @@
 
 mod access;
 mod bad_input;
+mod certificates;
 mod corpus;
 mod crash;
 mod deposit;
