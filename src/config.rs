@@ -1,11 +1,15 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod vihf;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -15,6 +19,7 @@ pub struct Config {
     pub tls: Tls,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
 }
@@ -64,6 +69,10 @@ pub struct Dmp {
     pub ins_domains: Vec<InsDomain>,
     /// `Struct_IdNat` -> what that structure is (see `identity::caller::StructureClass`).
     pub structure_classes: StructureClasses,
+    /// CSV `EG;EJ` of FINESS numbers: which sites a legal entity has. Empty: none is known.
+    pub finess_table: PathBuf,
+    /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
+    pub homologations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -121,6 +130,8 @@ pub enum InsDomain {
 pub enum StructureClass {
     /// Software through which patients set their own lists.
     PatientPortal,
+    /// Service de prévention et de santé au travail: its doctors read nothing but what they deposited.
+    OccupationalMedicine,
     Insurer,
     Employer,
     Broker,
@@ -179,7 +190,12 @@ impl Default for StoreSettings {
 
 impl Default for Dmp {
     fn default() -> Self {
-        Self { ins_domains: vec![InsDomain::Production], structure_classes: StructureClasses::new() }
+        Self {
+            ins_domains: vec![InsDomain::Production],
+            structure_classes: StructureClasses::new(),
+            finess_table: PathBuf::new(),
+            homologations: Vec::new(),
+        }
     }
 }
 
@@ -254,6 +270,9 @@ impl Config {
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
             *path = base.join(&*path);
         }
+        if !self.dmp.finess_table.as_os_str().is_empty() {
+            self.dmp.finess_table = base.join(&self.dmp.finess_table);
+        }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
         }
@@ -273,6 +292,9 @@ impl Config {
         }
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
+        }
+        if let Some((key, problem)) = self.vihf.contradiction() {
+            return value(key, problem);
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
@@ -303,7 +325,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
     ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
-    ("dmp", &["ins_domains", "structure_classes"]),
+    ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
+    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
     (
         "limits",
         &[

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after(category) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    if category == Category::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(SCHEMES));
     }
     (status_of_category(category), headers)
 }
@@ -156,6 +159,7 @@ fn status_of_category(category: Category) -> StatusCode {
     match category {
         Category::Malformed => StatusCode::BAD_REQUEST,
         Category::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+        Category::Unauthenticated => StatusCode::UNAUTHORIZED,
         Category::Forbidden => StatusCode::FORBIDDEN,
         Category::NotFound => StatusCode::NOT_FOUND,
         Category::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -227,7 +231,11 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::SignatureCertificate
         | Rule::CertificateWithdrawn => "forbidden",
+        Rule::StructureMismatch | Rule::TokenMismatch | Rule::TokenPatient | Rule::VihfSoftware => "forbidden",
+        Rule::TokenScheme | Rule::VihfForm | Rule::VihfSignature | Rule::VihfIssuer | Rule::VihfAttribute => "login",
+        Rule::VihfTime | Rule::VihfReplayed => "expired",
         Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
@@ -257,6 +265,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         Rule::StorageFull => xds("XDSRepositoryOutOfResources"),
         Rule::DossierClosed => dmp("DMPClosed"),
         Rule::AccessDenied => dmp("DMPAccessDeniedByRightsService"),
+        Rule::SignatureCertificate => dmp("DMPInvalidCertificate"),
         Rule::JsonSyntax
         | Rule::XmlSyntax
         | Rule::XmlForbidden
@@ -291,9 +300,23 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => None,
+        | Rule::CertificateWithdrawn
+        | Rule::TokenScheme
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfTime
+        | Rule::VihfReplayed
+        | Rule::VihfAttribute
+        | Rule::VihfSoftware
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient => None,
     }
 }
+
+/// RFC 9110 11.6.1: what a 401 must name.
+const SCHEMES: &str = "IHE-SAML";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
 const ELEMENTS: [(&str, &str); 15] = [

@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
+use super::authorization::read_token;
 use super::in_flight::{InFlight, Place};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
@@ -30,9 +31,11 @@ use super::resource::Writing;
 use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
+use crate::identity::admission::Admission;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
@@ -141,8 +144,8 @@ impl Operation {
 }
 
 /// The whole face, to be merged into the router of the professionals' listener.
-pub fn router(gateway: Gateway) -> Router {
-    let face = Arc::new(Face::new(gateway));
+pub fn router(gateway: Gateway, admission: Admission) -> Router {
+    let face = Arc::new(Face::new(gateway, admission));
     let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -161,6 +164,7 @@ pub fn router(gateway: Gateway) -> Router {
 /// What handlers work with.
 pub struct Face {
     pub gateway: Gateway,
+    admission: Admission,
     base: String,
     reads: Arc<InFlight>,
     deposits: Arc<InFlight>,
@@ -169,7 +173,7 @@ pub struct Face {
 }
 
 impl Face {
-    pub fn new(gateway: Gateway) -> Self {
+    pub fn new(gateway: Gateway, admission: Admission) -> Self {
         let limits = &gateway.config.limits;
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
@@ -177,6 +181,7 @@ impl Face {
             deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
             xml_bytes: Arc::new(Semaphore::new(limits.xml_bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             gateway,
+            admission,
         }
     }
 
@@ -252,15 +257,18 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
-        let stated = || {
-            let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
-            let headers = PurposeHeaders { purpose, reason };
-            Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)
-        };
-        match stated() {
+        match self.identify_holder(certificate, parts).await {
             Ok(caller) => Ok(caller),
-            Err(refusal) => Err(self.gateway.turn_away_unidentified(&certificate.serial, refusal).await),
+            Err(failure) => Err(self.gateway.turn_away_unidentified(&certificate.serial, failure).await),
         }
+    }
+
+    /// The holder of a certificate, and what their token and headers say.
+    async fn identify_holder(&self, certificate: &ClientCertificate, parts: &Parts) -> Result<Caller, Failure> {
+        let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
+        let token = read_token(&self.admission, parts).await?;
+        let headers = PurposeHeaders { purpose, reason };
+        Ok(Caller::identify(certificate, token, headers, &self.admission)?)
     }
 
     /// The failure of a certificate that was withdrawn since its handshake, whatever it asks.

@@ -25,6 +25,9 @@ impl Gateway {
         caller: &Caller,
         request: ConsentRequest,
     ) -> Result<Journaled<ConsentOutcome>, Failure> {
+        if let Err(refusal) = caller.check_patient(&request.patient, "Consent.patient") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::SetConsent);
         let asking = caller.clone();
         let write = self.store.write("set_consent", move |tx| {
@@ -44,6 +47,9 @@ impl Gateway {
         caller: &Caller,
         patient: &Ins,
     ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
+        if let Err(refusal) = caller.check_patient(patient, "patient.identifier") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let (asking, patient) = (caller.clone(), patient.clone());
         let read = self.store.read("list_consents", move |tx| {
             Box::pin(async move {
@@ -101,7 +107,7 @@ async fn visible_lines(
 ) -> Result<(Subject, Vec<ConsentOutcome>), store::Error> {
     let masked = match caller {
         Caller::PatientPortal(_) | Caller::Operator => document_entry::list_masked(tx, dossier.id).await?,
-        Caller::Direct(..) | Caller::Indirect(_) => Vec::new(),
+        Caller::Direct(..) | Caller::Air(..) | Caller::Indirect(..) => Vec::new(),
     };
     let subject = Subject::of(dossier.id);
     let lines = dossier.consents.into_iter().filter(|line| may_see(caller, line));
@@ -125,8 +131,8 @@ async fn set(
     let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
-    if let Caller::Direct(professional, _) = caller {
-        let own = Grantee::Professional(professional.id.clone());
+    if let Some(professional) = caller.professional_id() {
+        let own = Grantee::Professional(professional.clone());
         if request.provision != ConsentProvision::List(ConsentKind::Authorisation(own)) {
             let refusal = Refusal::new(
                 Rule::ModeRefused,
@@ -139,7 +145,7 @@ async fn set(
         }
         return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
             Ok(permit) => {
-                let declared_by = DeclaredBy::Professional(professional.id.clone());
+                let declared_by = DeclaredBy::Professional(professional.clone());
                 let rule = permit.rule().code();
                 write_line(tx, attempt, &dossier, request, declared_by, rule).await
             }
@@ -242,12 +248,12 @@ fn done(rule: &str) -> Outcome {
 fn may_see(caller: &Caller, line: &Consent) -> bool {
     match caller {
         Caller::PatientPortal(_) | Caller::Operator => true,
-        Caller::Indirect(structure) => {
+        Caller::Indirect(structure, ..) => {
             line.kind == ConsentKind::Authorisation(Grantee::Structure(structure.id.clone()))
         }
-        Caller::Direct(professional, _) => match &line.kind {
+        Caller::Direct(..) | Caller::Air(..) => match &line.kind {
             ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
-                *ps == professional.id
+                Some(ps) == caller.professional_id()
             }
             _ => false,
         },

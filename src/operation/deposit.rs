@@ -67,6 +67,9 @@ async fn store_submission(
     caller: &Caller,
     submission: CheckedSubmission,
 ) -> Result<Stored, store::Error> {
+    if let Err(refusal) = caller.check_patient(&submission.set.patient_id, &submission.patient_place) {
+        return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
+    }
     let Some(dossier) = dossier::find_by_ins(tx, &submission.set.patient_id).await? else {
         let found = submission.set.patient_id.masked();
         let refusal =

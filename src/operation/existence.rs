@@ -15,6 +15,9 @@ use crate::store::dossier;
 impl Gateway {
     /// Open to every admitted caller (F.1, first row). `None`: nobody of that INS has a record here.
     pub async fn existence(&self, caller: &Caller, ins: &Ins) -> Result<Journaled<Option<Existence>>, Failure> {
+        if let Err(refusal) = caller.check_patient(ins, "identifier") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Existence);
         let asked = ins.clone();
         let read =
@@ -33,16 +36,13 @@ impl Gateway {
 }
 
 fn describe(dossier: Dossier, asked: &Ins, caller: &Caller, now: Timestamp) -> Existence {
-    let (authorisation, is_medecin_traitant) = match caller {
-        Caller::Direct(professional, _) => {
-            let id = &professional.id;
-            let valid = dossier.is_authorised(id, None, now) && !dossier.is_blocked(id, now);
+    let (authorisation, is_medecin_traitant) = match caller.professional_id() {
+        Some(id) => {
+            let valid = dossier.is_authorised(id, caller.structure_id(), now) && !dossier.is_blocked(id, now);
             let status = if valid { AuthorisationStatus::Valid } else { AuthorisationStatus::None };
             (status, valid && dossier.is_medecin_traitant(id, now))
         }
-        Caller::Indirect(_) | Caller::PatientPortal(_) | Caller::Operator => {
-            (AuthorisationStatus::NotApplicable, false)
-        }
+        None => (AuthorisationStatus::NotApplicable, false),
     };
     let others = dossier.ins.into_iter().filter(|ins| ins != asked);
     let ins = std::iter::once(asked.clone()).chain(others).collect();

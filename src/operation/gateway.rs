@@ -7,10 +7,12 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
+use crate::identity::replay::AssertionMemory;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
 use crate::store::Store;
 use crate::store::connect::Room;
+use crate::store::replay::SharedMemory;
 
 /// Everything an operation needs. Cheap to clone.
 #[derive(Clone)]
@@ -43,6 +45,11 @@ impl Gateway {
         let readers = Arc::new(Semaphore::new(READERS));
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
         Ok(Self { config, terminology: Arc::new(terminology), clock, spool, store, readers, writers })
+    }
+
+    /// The assertions that any gateway on this database was shown.
+    pub fn assertion_memory(&self) -> Arc<dyn AssertionMemory> {
+        Arc::new(SharedMemory::new(self.store.clone()))
     }
 
     /// Whether deposits and journal lines get through to the disk.

@@ -34,6 +34,10 @@ impl Gateway {
             let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "no patient", expected);
             return Err(self.turn_away(caller, refusal.into()).await);
         }
+        if let Some(Err(refusal)) = criteria.patient.as_ref().map(|ins| caller.check_patient(ins, "patient.identifier"))
+        {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Search);
         let (asking, wanted, now) = (caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
@@ -98,7 +102,7 @@ impl Gateway {
 
 /// A structure in indirect mode finds its own everywhere: nowhere is it told "no right", only "nothing".
 fn consults(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Indirect(_))
+    !matches!(caller, Caller::Indirect(..))
 }
 
 /// The record that the criteria name: the patient's, or that of the entry asked for.

@@ -1,5 +1,7 @@
 //! What may go wrong between us and the database.
 
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+
 /// Errors of the store. What the sender can wait for is told apart from what only we can mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -52,6 +54,21 @@ impl Error {
             Self::Busy => Self::Busy,
             Self::Full => Self::Full,
             other => Self::Commit(other.to_string()),
+        }
+    }
+}
+
+/// What whoever asked can do about it: wait, or nothing.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy => {
+                Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
+            }
+            Error::Full => {
+                Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
+            }
+            other => Fault::new("store", other).into(),
         }
     }
 }

@@ -133,7 +133,7 @@ fn check_purpose(certificate: &X509Certificate<'_>) -> Result<(), Refusal> {
 }
 
 /// Who the certificate was issued to. A subject that has the marks of both classes is refused, not guessed.
-fn read_subject(certificate: &X509Certificate<'_>) -> Result<Subject, Refusal> {
+pub(super) fn read_subject(certificate: &X509Certificate<'_>) -> Result<Subject, Refusal> {
     const CLASSES: &str = "CN + SN + GN of a professional, or OU = Struct_IdNat of an organisation";
     let name = certificate.subject();
     let structures: Vec<StructIdNat> =
@@ -253,10 +253,14 @@ fn values(name: &X509Name<'_>, oid: &Oid<'static>) -> Result<Vec<String>, Refusa
         .collect()
 }
 
-/// The string types of X.520 that authorities use; old cards hold T.61, which is read as Latin-1 as all do.
 fn read_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
-    let bytes = attribute.attr_value().data;
-    match attribute.attr_value().tag() {
+    text_of(attribute.attr_value())
+}
+
+/// The string types of X.520 that authorities use; old cards hold T.61, which is read as Latin-1 as all do.
+pub(super) fn text_of(value: &Any<'_>) -> Option<String> {
+    let bytes = value.data;
+    match value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
             std::str::from_utf8(bytes).ok().map(str::to_owned)
         }

@@ -34,6 +34,10 @@ impl ClientVerifier {
         Ok(Self { webpki, revocations })
     }
 
+    pub(super) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
     /// Name (DER) of an authority that had a list and has none now; not one that went together with its root.
     pub(super) fn list_lost_since<'b>(&self, before: &'b Self) -> Option<&'b [u8]> {
         let is_root =

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -25,6 +26,8 @@ use x509_parser::x509::X509Name;
 use super::client_verifier::ClientVerifier;
 use super::development_pki::DEVELOPMENT_MARK;
 use super::revocation::{CrlError, Revocations};
+use super::signature_certificate::SignatureCertificate;
+use super::signer_verifier::SignerVerifier;
 use crate::clock::Clock;
 use crate::config;
 use crate::refusal::{Refusal, Rule};
@@ -43,6 +46,7 @@ pub(super) struct Generation {
     number: u64,
     pub(super) server: Arc<ServerConfig>,
     verifier: Arc<ClientVerifier>,
+    signers: SignerVerifier,
 }
 
 /// A verified chain on an open connection, and until when that verification holds.
@@ -143,6 +147,13 @@ impl Trust {
         }
     }
 
+    /// The holder of the certificate behind a signature, if it may sign and is vouched for at that time; `chain`:
+    /// the signer's certificate, then what came with it. Errors: `SignatureCertificate`.
+    pub fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {
+        let current = self.current.load();
+        SignatureCertificate::verify(chain, at, &current.signers, current.verifier.revocations())
+    }
+
     pub(super) fn current(&self) -> Arc<Generation> {
         self.current.load_full()
     }
@@ -193,7 +204,8 @@ impl Standing {
 impl Generation {
     fn read(settings: &config::Tls, clock: &Clock, number: u64) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(read_verifier(settings, &provider)?);
+        let (verifier, signers) = read_verifiers(settings, &provider)?;
+        let verifier = Arc::new(verifier);
         let mut chain = Vec::new();
         read_objects(&settings.certificate, &mut chain)?;
         let key = read_key(&settings.key)?;
@@ -206,7 +218,7 @@ impl Generation {
             .map_err(TrustError::Server)?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         server.ticketer = aws_lc_rs::Ticketer::new().map_err(TrustError::Server)?;
-        Ok(Self { number, server: Arc::new(server), verifier })
+        Ok(Self { number, server: Arc::new(server), verifier, signers })
     }
 }
 
@@ -224,7 +236,10 @@ impl ClientVerifier {
     }
 }
 
-fn read_verifier(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<ClientVerifier, TrustError> {
+fn read_verifiers(
+    settings: &config::Tls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<(ClientVerifier, SignerVerifier), TrustError> {
     let mut found: Vec<(PathBuf, CertificateDer<'static>)> = Vec::new();
     for path in &settings.client_roots {
         read_objects(path, &mut found)?;
@@ -256,7 +271,8 @@ fn read_verifier(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Resu
     for root in roots.iter().filter(|root| !revocations.covers(root.subject().as_raw())) {
         tracing::warn!(authority = %root.subject(), "no CRL of this root: revocations by it stay unknown");
     }
-    Ok(ClientVerifier::new(store, provider, revocations)?)
+    let signers = SignerVerifier::new(store.clone(), provider.signature_verification_algorithms);
+    Ok((ClientVerifier::new(store, provider, revocations)?, signers))
 }
 
 /// Development authorities, and whatever was issued a root's place from them, carry their mark in OU.

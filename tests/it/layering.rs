@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["access"],
     &["identity"],
     &["tls", "cda"],
+    &["xml"],
     &["refusal"],
     &["domain"],
     &["spool", "clock", "telemetry"],
