@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::fhir;
 use crate::identity::admission::Admission;
 use crate::identity::finess::{FinessError, FinessTable};
+use crate::identity::structures::Structures;
 use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
@@ -60,7 +61,8 @@ impl App {
         let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
         let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
         let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
-        let admission = Admission::new(config.dmp.structure_classes.clone(), Arc::clone(&finess), verifier);
+        let structures = Structures::new(config.dmp.structure_classes.clone(), Arc::clone(&finess));
+        let admission = Admission { structures, vihf: Arc::new(verifier) };
         let table_watcher =
             tokio::spawn(finess.watch(Duration::from_secs(config.tls.reload_seconds.max(1)))).abort_handle();
         let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));

@@ -3,6 +3,7 @@
 mod vihf;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,7 +46,21 @@ pub struct Tls {
     pub client_crls: Vec<PathBuf>,
     /// A development root (made by `carnet pki init`) is refused unless this is set.
     pub allow_development_roots: bool,
+    /// Certificates of test cards are refused unless this is set, or their root is a development root.
+    pub allow_test_cards: bool,
+    /// Which authorities may issue certificates of a class: files of their certificates. A class that is not named
+    /// may be issued by anybody below the roots.
+    pub issuers: BTreeMap<CertificateClass, Vec<PathBuf>>,
     pub reload_seconds: u64,
+}
+
+/// Kind of holder of a certificate (see `tls::subject`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateClass {
+    Person,
+    Employee,
+    Organisation,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -124,6 +139,17 @@ pub enum InsDomain {
     Demo,
 }
 
+impl fmt::Display for CertificateClass {
+    /// As configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Person => "person",
+            Self::Employee => "employee",
+            Self::Organisation => "organisation",
+        })
+    }
+}
+
 /// What a structure is beyond its certificate: certificates do not say it, so configuration does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -171,6 +197,8 @@ impl Default for Tls {
             client_roots: vec!["certs/client-roots.pem".into()],
             client_crls: vec!["certs/crl/".into()],
             allow_development_roots: false,
+            allow_test_cards: false,
+            issuers: BTreeMap::new(),
             reload_seconds: 10,
         }
     }
@@ -267,7 +295,8 @@ impl Config {
 
     fn resolve_paths(&mut self, base: &Path) {
         let paths = [&mut self.tls.certificate, &mut self.tls.key].into_iter();
-        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
+        let issuers = self.tls.issuers.values_mut().flatten();
+        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls).chain(issuers) {
             *path = base.join(&*path);
         }
         if !self.dmp.finess_table.as_os_str().is_empty() {
@@ -323,7 +352,19 @@ const ENVIRONMENT_PREFIX: &str = "CARNET_";
 /// Every known key: section, key.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
-    ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
+    (
+        "tls",
+        &[
+            "certificate",
+            "key",
+            "client_roots",
+            "client_crls",
+            "allow_development_roots",
+            "allow_test_cards",
+            "issuers",
+            "reload_seconds",
+        ],
+    ),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),

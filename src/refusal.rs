@@ -126,6 +126,10 @@ rules! {
     ActorRefused = "actor-refused", Forbidden, "CSP L1111-18; domain F.4 (1)";
     ModeRefused = "mode-refused", Forbidden, "domain F.1, B.3";
     CertificateClass = "certificate-class", Forbidden, "domain B.1";
+    CertificateChain = "certificate-chain", Forbidden, "RFC 5280 section 6; domain B.1";
+    CertificateAlgorithm = "certificate-algorithm", Forbidden, "domain B.1, B.2: RSA 2048, SHA-256";
+    CertificateIssuer = "certificate-issuer", Forbidden, "domain B.1; configuration tls.issuers";
+    CertificateTestCard = "certificate-test-card", Forbidden, "domain B.1; configuration tls.allow_test_cards";
     /// The key may not sign assertions, or may not any more.
     SignatureCertificate = "signature-certificate", Forbidden, "domain B.1, C.5: DMPInvalidCertificate";
     /// Good at the handshake, no longer: revoked, expired, or its root was removed.
@@ -167,6 +171,12 @@ impl Refusal {
             found: shortened(ins::mask_within(&found.into())),
             expected: ins::mask_within(&expected.into()),
         }
+    }
+
+    /// The same, its place seen from further outside.
+    pub fn within(mut self, outer: &str) -> Self {
+        self.place = format!("{outer}, {}", self.place);
+        self
     }
 
     pub fn missing(place: impl Into<String>, expected: impl Into<String>) -> Self {

@@ -11,7 +11,7 @@ use super::visibility::{Masked, Scope, Visibility};
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
-use crate::identity::caller::{Caller, CallerId, Practice, Purpose};
+use crate::identity::caller::{Caller, CallerId, Practice, Purpose, StructurePurpose};
 
 /// Something a caller may want to do with one record: a closed set, each a type of its own.
 pub trait Act: sealed::Sealed {
@@ -136,7 +136,7 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
     }
     let own = |rule| (rule, Scope::OwnOnly, Masked::OwnOnly);
     let decided = match (A::ACTION, caller) {
-        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(..) | Caller::Operator) => {
+        (Action::Deposit, Caller::Direct(..) | Caller::Employee(..) | Caller::Indirect(..) | Caller::Operator) => {
             Ok(own(RuleId::DepositNeedsNoAuthorisation))
         }
         (Action::Consult, Caller::Direct(professional, purpose, _)) => match professional.practice {
@@ -147,13 +147,15 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
             Practice::Care => consult(&professional.id, caller.structure_id(), purpose, dossier, now),
             Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
         },
-        (Action::Consult, Caller::Indirect(..)) => Ok(own(RuleId::OwnDocumentsOnly)),
+        (Action::Consult, Caller::Employee(..) | Caller::Indirect(..)) => Ok(own(RuleId::OwnDocumentsOnly)),
         (Action::DeclareAuthorisation, Caller::Direct(professional, purpose, _)) => {
             declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
         }
         (Action::DeclareAuthorisation, Caller::Air(professional, purpose, _)) => {
             declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
         }
+        // F.1 note 1: the authorisation goes to the structure.
+        (Action::DeclareAuthorisation, Caller::Employee(_, StructurePurpose::Normal, _)) => Ok(own(RuleId::Authorised)),
         (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
         (Action::Consult, Caller::PatientPortal(_) | Caller::Operator) => Err(RuleId::ModeConsultsNothing),
         (Action::Deposit | Action::DeclareAuthorisation | Action::SetList, _) => Err(RuleId::ModeMayNot),

@@ -24,7 +24,7 @@ pub(super) async fn read_token(admission: &Admission, parts: &Parts) -> Result<O
         let assertion = base64_simd::STANDARD.decode_to_vec(credentials.trim()).map_err(|_| {
             refused(Rule::VihfForm, "something else than base64", "the assertion in base64, on one line")
         })?;
-        return admission.vihf().take(&assertion, About::OnePatient).await.map(Some);
+        return admission.vihf.take(&assertion, About::OnePatient).await.map(Some);
     }
     Err(refused(Rule::TokenScheme, scheme, EXPECTED).into())
 }

@@ -231,6 +231,10 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
         | Rule::SignatureCertificate
         | Rule::CertificateWithdrawn => "forbidden",
         Rule::StructureMismatch | Rule::TokenMismatch | Rule::TokenPatient | Rule::VihfSoftware => "forbidden",
@@ -300,6 +304,10 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
         | Rule::CertificateWithdrawn
         | Rule::TokenScheme
         | Rule::VihfForm

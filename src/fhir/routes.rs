@@ -268,7 +268,7 @@ impl Face {
         let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
         let token = read_token(&self.admission, parts).await?;
         let headers = PurposeHeaders { purpose, reason };
-        Ok(Caller::identify(certificate, token, headers, &self.admission)?)
+        Ok(Caller::identify(certificate, token, headers, &self.admission.structures)?)
     }
 
     /// The failure of a certificate that was withdrawn since its handshake, whatever it asks.
@@ -494,7 +494,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
+    use crate::config::{Config, StructureClasses};
+    use crate::identity::structures::Structures;
+    use crate::identity::vihf::{Judge, SignerTrust, Verifier};
+    use crate::tls::signature_certificate::SignatureCertificate;
+    use rustls::pki_types::CertificateDer;
     use serde_json::Value;
     use tower::ServiceExt as _;
 
@@ -508,6 +512,22 @@ mod tests {
         (Gateway::open(Arc::new(config), Clock::System).await.unwrap(), folder)
     }
 
+    /// Nobody's signature is believed.
+    struct Nobody;
+
+    impl SignerTrust for Nobody {
+        fn signer(&self, _: &[CertificateDer<'_>], _: Timestamp) -> Result<SignatureCertificate, Refusal> {
+            Err(Refusal::new(Rule::SignatureCertificate, "signature certificate", "this one", "another"))
+        }
+    }
+
+    fn served(gateway: &Gateway) -> Router {
+        let judge =
+            Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
+        let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
+        router(gateway.clone(), Admission { structures: Structures::of_classes(StructureClasses::new()), vihf })
+    }
+
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -515,7 +535,7 @@ mod tests {
         }
         let request = request.body(Body::empty()).unwrap();
         let (gateway, _folder) = gateway(10).await;
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
@@ -601,7 +621,7 @@ mod tests {
             let presented: PresentedCertificate =
                 Arc::new(Err(RefusedCertificate { serial: "0a1b".to_owned(), refusal }));
             let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
-            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            let response = served(&gateway).oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
             assert!(response.headers().contains_key("x-request-id"));
             let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -615,7 +635,7 @@ mod tests {
     async fn a_full_lane_asks_to_come_back() {
         let (gateway, _folder) = gateway(0).await;
         let request = Request::builder().uri("/fhir/Patient").body(Body::empty()).unwrap();
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(http::header::RETRY_AFTER));
     }

@@ -5,16 +5,17 @@
 
 mod agreement;
 
-use self::agreement::{check_organisation, check_person};
-use super::admission::Admission;
+use self::agreement::{check_employee, check_organisation, check_person};
 use super::statement::{AccessVisibility, StatedMode, Statement};
+use super::structures::Structures;
 use super::token::Token;
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::domain::ins::Ins;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::refusal::{Refusal, Rule};
-use crate::tls::client_certificate::{ClientCertificate, Organisation, Person, SAVOIR_FAIRE_SYSTEM, Subject};
+use crate::tls::client_certificate::ClientCertificate;
+use crate::tls::subject::{self, Organisation, Person, SAVOIR_FAIRE_SYSTEM, Subject};
 
 /// [`Caller::identify`] makes one of a certificate, and of a token where one came; `Operator` is the local command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Caller {
     Direct(Professional, Purpose, Evidence),
     /// A professional whom their structure authenticated (AIR), named by a token: consults, and deposits nothing.
     Air(AirProfessional, Purpose, Box<Token>),
+    /// An employee with a card of their structure (CPE): deposits for it, finds and deletes its own.
+    Employee(StructureEmployee, StructurePurpose, Evidence),
     /// A structure without a named professional: deposits, finds and deletes its own.
     Indirect(Structure, StructurePurpose, Evidence),
     /// The software through which patients set their own lists (Mon espace santé).
@@ -53,6 +56,16 @@ pub struct AirProfessional {
     /// Where they work: the structure of the token, which the certificate speaks for.
     pub structure: Structure,
     pub practice: Practice,
+}
+
+/// Somebody who acts for their structure: what they do is imputed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructureEmployee {
+    /// Of the card: the structure and an id within it.
+    pub id: PsIdNat,
+    pub family: String,
+    pub given: String,
+    pub structure: Structure,
 }
 
 /// What somebody practises as: occupational medicine reads nothing of the record but its own (F.1 column T, F.2).
@@ -111,14 +124,15 @@ impl Caller {
         certificate: &ClientCertificate,
         token: Option<Token>,
         headers: PurposeHeaders<'_>,
-        admission: &Admission,
+        structures: &Structures,
     ) -> Result<Self, Refusal> {
         if let Some(token) = &token {
-            check_class(admission, &token.statement.structure, "token, Identifiant_Structure")?;
+            check_class(structures, &token.statement.structure, "token, Identifiant_Structure")?;
         }
         match &certificate.subject {
-            Subject::Person(person) => of_person(person, token, headers, admission),
-            Subject::Organisation(organisation) => of_structure(organisation, token, headers, admission),
+            Subject::Person(person) => of_person(person, token, headers, structures),
+            Subject::Employee(employee) => of_employee(employee, token, headers, structures),
+            Subject::Organisation(organisation) => of_structure(organisation, token, headers, structures),
         }
     }
 
@@ -127,6 +141,7 @@ impl Caller {
         match self {
             Self::Direct(professional, ..) => CallerId::Professional(professional.id.clone()),
             Self::Air(professional, ..) => CallerId::Professional(professional.id.clone()),
+            Self::Employee(employee, ..) => CallerId::Structure(employee.structure.id.clone()),
             Self::Indirect(structure, ..) | Self::PatientPortal(structure) => CallerId::Structure(structure.id.clone()),
             Self::Operator => CallerId::Operator,
         }
@@ -136,6 +151,7 @@ impl Caller {
         match self {
             Self::Direct(..) => "direct",
             Self::Air(..) => "air",
+            Self::Employee(..) => "employee",
             Self::Indirect(..) => "indirect",
             Self::PatientPortal(_) => "patient_portal",
             Self::Operator => "operator",
@@ -145,8 +161,10 @@ impl Caller {
     pub fn purpose(&self) -> &Purpose {
         match self {
             Self::Direct(_, purpose, _) | Self::Air(_, purpose, _) => purpose,
-            Self::Indirect(_, StructurePurpose::Centre15, _) => &Purpose::Centre15,
-            Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
+            Self::Employee(_, StructurePurpose::Centre15, _) | Self::Indirect(_, StructurePurpose::Centre15, _) => {
+                &Purpose::Centre15
+            }
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
         }
     }
 
@@ -155,7 +173,7 @@ impl Caller {
         match self {
             Self::Direct(professional, ..) => Some(&professional.id),
             Self::Air(professional, ..) => Some(&professional.id),
-            Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => None,
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => None,
         }
     }
 
@@ -164,6 +182,7 @@ impl Caller {
     pub fn structure_id(&self) -> Option<&StructIdNat> {
         match self {
             Self::Air(professional, ..) => Some(&professional.structure.id),
+            Self::Employee(employee, ..) => Some(&employee.structure.id),
             Self::Indirect(structure, ..) | Self::PatientPortal(structure) => Some(&structure.id),
             Self::Direct(..) | Self::Operator => None,
         }
@@ -171,9 +190,13 @@ impl Caller {
 
     pub fn token(&self) -> Option<&Token> {
         match self {
-            Self::Direct(_, _, Evidence::Token(token)) | Self::Indirect(_, _, Evidence::Token(token)) => Some(token),
-            Self::Air(_, _, token) => Some(token),
-            Self::Direct(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => None,
+            Self::Direct(_, _, Evidence::Token(token))
+            | Self::Employee(_, _, Evidence::Token(token))
+            | Self::Indirect(_, _, Evidence::Token(token))
+            | Self::Air(_, _, token) => Some(token),
+            Self::Direct(..) | Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => {
+                None
+            }
         }
     }
 
@@ -236,7 +259,7 @@ fn of_person(
     person: &Person,
     token: Option<Token>,
     headers: PurposeHeaders<'_>,
-    admission: &Admission,
+    structures: &Structures,
 ) -> Result<Caller, Refusal> {
     let purpose = purpose_of(token.as_ref(), headers)?;
     let statement = token.as_ref().map(|token| &token.statement);
@@ -244,7 +267,7 @@ fn of_person(
         check_person(token, person)?;
     }
     let stated_skills = statement.map(|statement| savoir_faire_of(&statement.roles));
-    let practice = practice_of(stated_skills.as_deref().unwrap_or(&person.savoir_faire), statement, admission);
+    let practice = practice_of(stated_skills.as_deref().unwrap_or(&person.savoir_faire), statement, structures);
     let professional = Professional {
         id: person.ps_id.clone(),
         family: person.family.clone(),
@@ -253,17 +276,47 @@ fn of_person(
         savoir_faire: person.savoir_faire.clone(),
         practice,
     };
-    let evidence = token.map_or(Evidence::Certificate, |token| Evidence::Token(Box::new(token)));
-    Ok(Caller::Direct(professional, purpose, evidence))
+    Ok(Caller::Direct(professional, purpose, evidence_of(token)))
+}
+
+fn of_employee(
+    employee: &subject::Employee,
+    token: Option<Token>,
+    headers: PurposeHeaders<'_>,
+    structures: &Structures,
+) -> Result<Caller, Refusal> {
+    const PLACE: &str = "client certificate, CN";
+    let Some(certified) = employee.structure() else {
+        let expected = "type digit and number of a structure, `/`, an id within it: what is done is the structure's";
+        return Err(Refusal::new(Rule::ActorRefused, PLACE, employee.id.as_str(), expected));
+    };
+    check_class(structures, &certified, PLACE)?;
+    if let Some(token) = &token {
+        check_employee(token, employee, &certified, structures)?;
+    }
+    let purpose = of_a_structure(&purpose_of(token.as_ref(), headers)?, "purpose of use")?;
+    let id = token.as_ref().map_or(certified, |token| token.statement.structure.clone());
+    let names = employee.name();
+    let employee = StructureEmployee {
+        id: employee.id.clone(),
+        family: names.family,
+        given: names.given,
+        structure: Structure { id, name: employee.organisation.clone() },
+    };
+    Ok(Caller::Employee(employee, purpose, evidence_of(token)))
+}
+
+fn evidence_of(token: Option<Token>) -> Evidence {
+    token.map_or(Evidence::Certificate, |token| Evidence::Token(Box::new(token)))
 }
 
 fn of_structure(
     organisation: &Organisation,
     token: Option<Token>,
     headers: PurposeHeaders<'_>,
-    admission: &Admission,
+    structures: &Structures,
 ) -> Result<Caller, Refusal> {
-    let class = check_class(admission, &organisation.struct_id, "client certificate, OU")?;
+    let class = check_class(structures, &organisation.struct_id, "client certificate, OU")?;
     let structure = |id: &StructIdNat| Structure { id: id.clone(), name: organisation.name.clone() };
     let purpose = purpose_of(token.as_ref(), headers)?;
     if class == Some(StructureClass::PatientPortal) {
@@ -281,13 +334,13 @@ fn of_structure(
         let purpose = of_a_structure(&purpose, "header X-Purpose-Of-Use")?;
         return Ok(Caller::Indirect(structure(&organisation.struct_id), purpose, Evidence::Certificate));
     };
-    check_organisation(&token, organisation, admission.finess())?;
+    check_organisation(&token, organisation, structures)?;
     let stated = structure(&token.statement.structure);
     if token.statement.mode == StatedMode::Indirecte {
         let purpose = of_a_structure(&purpose, "token, purposeofuse")?;
         return Ok(Caller::Indirect(stated, purpose, Evidence::Token(Box::new(token))));
     }
-    let professional = air_professional(&token.statement, stated, admission)?;
+    let professional = air_professional(&token.statement, stated, structures)?;
     Ok(Caller::Air(professional, purpose, Box::new(token)))
 }
 
@@ -295,7 +348,7 @@ fn of_structure(
 fn air_professional(
     statement: &Statement,
     structure: Structure,
-    admission: &Admission,
+    structures: &Structures,
 ) -> Result<AirProfessional, Refusal> {
     let refused = |place: &str, found: String, expected: &str| {
         Refusal::new(Rule::ModeRefused, format!("token, {place}"), found, expected)
@@ -316,15 +369,19 @@ fn air_professional(
         id,
         name: statement.subject.name.clone().unwrap_or_default(),
         profession,
-        practice: practice_of(&savoir_faire, Some(statement), admission),
+        practice: practice_of(&savoir_faire, Some(statement), structures),
         savoir_faire,
         structure,
     })
 }
 
 /// The class that configuration gives a structure. Errors: `ActorRefused` for those without any right.
-fn check_class(admission: &Admission, structure: &StructIdNat, place: &str) -> Result<Option<StructureClass>, Refusal> {
-    match admission.class_of(structure) {
+fn check_class(
+    structures: &Structures,
+    structure: &StructIdNat,
+    place: &str,
+) -> Result<Option<StructureClass>, Refusal> {
+    match structures.class_of(structure) {
         Some(StructureClass::Insurer | StructureClass::Employer | StructureClass::Broker) => Err(Refusal::new(
             Rule::ActorRefused,
             place,
@@ -336,8 +393,8 @@ fn check_class(admission: &Admission, structure: &StructIdNat, place: &str) -> R
 }
 
 /// Médecine du travail, by the only savoir-faire that is stated or by the structure.
-fn practice_of(savoir_faire: &[Code], statement: Option<&Statement>, admission: &Admission) -> Practice {
-    let of_structure = statement.and_then(|statement| admission.class_of(&statement.structure));
+fn practice_of(savoir_faire: &[Code], statement: Option<&Statement>, structures: &Structures) -> Practice {
+    let of_structure = statement.and_then(|statement| structures.class_of(&statement.structure));
     let by_skill = !savoir_faire.is_empty() && savoir_faire.iter().all(|code| code.code == OCCUPATIONAL_MEDICINE);
     if by_skill || of_structure == Some(StructureClass::OccupationalMedicine) {
         Practice::OccupationalMedicine

@@ -13,7 +13,8 @@ use arc_swap::ArcSwap;
 
 use crate::domain::national_id::StructIdNat;
 
-/// The table in force and the file it came from.
+/// The table in force and the file it came from; by default, none.
+#[derive(Default)]
 pub struct FinessTable {
     /// Empty: none is configured.
     path: PathBuf,

@@ -5,5 +5,6 @@ pub mod caller;
 pub mod finess;
 pub mod replay;
 pub mod statement;
+pub mod structures;
 pub mod token;
 pub mod vihf;

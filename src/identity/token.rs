@@ -1,7 +1,7 @@
 //! A token that has been checked for itself: a VIHF or an OIDC access token, with what it states.
 
 use super::statement::Statement;
-use crate::tls::client_certificate::Subject;
+use crate::tls::subject::Subject;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {

@@ -41,6 +41,13 @@ pub enum Actor {
         struct_id: String,
         structure: String,
     },
+    /// For their structure.
+    Employee {
+        card_id: String,
+        name: String,
+        struct_id: String,
+        structure: String,
+    },
     Structure {
         struct_id: String,
         name: String,
@@ -181,6 +188,12 @@ impl Actor {
                 profession: professional.profession.code.clone(),
                 struct_id: professional.structure.id.to_string(),
                 structure: professional.structure.name.clone(),
+            },
+            Caller::Employee(employee, ..) => Self::Employee {
+                card_id: employee.id.to_string(),
+                name: format!("{} {}", employee.given, employee.family),
+                struct_id: employee.structure.id.to_string(),
+                structure: employee.structure.name.clone(),
             },
             Caller::Indirect(structure, ..) => {
                 Self::Structure { struct_id: structure.id.to_string(), name: structure.name.clone() }

@@ -11,6 +11,7 @@ use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
 use crate::domain::dossier::Dossier;
 use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::ins::Ins;
+use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
@@ -107,7 +108,7 @@ async fn visible_lines(
 ) -> Result<(Subject, Vec<ConsentOutcome>), store::Error> {
     let masked = match caller {
         Caller::PatientPortal(_) | Caller::Operator => document_entry::list_masked(tx, dossier.id).await?,
-        Caller::Direct(..) | Caller::Air(..) | Caller::Indirect(..) => Vec::new(),
+        Caller::Direct(..) | Caller::Air(..) | Caller::Employee(..) | Caller::Indirect(..) => Vec::new(),
     };
     let subject = Subject::of(dossier.id);
     let lines = dossier.consents.into_iter().filter(|line| may_see(caller, line));
@@ -131,8 +132,7 @@ async fn set(
     let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
-    if let Some(professional) = caller.professional_id() {
-        let own = Grantee::Professional(professional.clone());
+    if let Some((own, professional)) = own_authorisation(caller) {
         if request.provision != ConsentProvision::List(ConsentKind::Authorisation(own)) {
             let refusal = Refusal::new(
                 Rule::ModeRefused,
@@ -145,7 +145,7 @@ async fn set(
         }
         return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
             Ok(permit) => {
-                let declared_by = DeclaredBy::Professional(professional.clone());
+                let declared_by = DeclaredBy::Professional(professional);
                 let rule = permit.rule().code();
                 write_line(tx, attempt, &dossier, request, declared_by, rule).await
             }
@@ -162,6 +162,16 @@ async fn set(
             }
         },
         Err(denial) => Ok(denied(attempt, &dossier, denial)),
+    }
+}
+
+/// Whom a caller may declare authorised, and who declares it: professionals themselves, an employee their structure.
+fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
+    match caller {
+        Caller::Employee(employee, ..) => {
+            Some((Grantee::Structure(employee.structure.id.clone()), employee.id.clone()))
+        }
+        other => other.professional_id().map(|id| (Grantee::Professional(id.clone()), id.clone())),
     }
 }
 
@@ -248,9 +258,8 @@ fn done(rule: &str) -> Outcome {
 fn may_see(caller: &Caller, line: &Consent) -> bool {
     match caller {
         Caller::PatientPortal(_) | Caller::Operator => true,
-        Caller::Indirect(structure, ..) => {
-            line.kind == ConsentKind::Authorisation(Grantee::Structure(structure.id.clone()))
-        }
+        Caller::Employee(..) | Caller::Indirect(..) => matches!(&line.kind,
+            ConsentKind::Authorisation(Grantee::Structure(named)) if Some(named) == caller.structure_id()),
         Caller::Direct(..) | Caller::Air(..) => match &line.kind {
             ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
                 Some(ps) == caller.professional_id()

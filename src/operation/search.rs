@@ -102,7 +102,7 @@ impl Gateway {
 
 /// A structure in indirect mode finds its own everywhere: nowhere is it told "no right", only "nothing".
 fn consults(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Indirect(..))
+    !matches!(caller, Caller::Employee(..) | Caller::Indirect(..))
 }
 
 /// The record that the criteria name: the patient's, or that of the entry asked for.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use x509_parser::asn1_rs::{Any, FromDer as _};
 use x509_parser::x509::X509Name;
 
-use super::client_certificate::text_of;
+use super::subject::text_of;
 
 /// Relative names, each a sorted list of attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,9 @@ fn pieces(text: &str, separators: &[char]) -> Vec<Piece> {
     let mut all = Vec::new();
     let (mut piece, mut start, mut quoted, mut escaped) = (String::new(), 0, false, false);
     for (at, character) in text.char_indices() {
-        let cuts = !quoted && !escaped && (separators.contains(&character) || is_plus(&text[at..]));
+        let parts = separators.contains(&character) && (character != '/' || begins_attribute(&text[at + 1..]));
+        let joins = character == '+' && begins_attribute(&text[at + 1..]);
+        let cuts = !quoted && !escaped && (parts || joins);
         if cuts {
             let after = if character == '+' { After::SameRelative } else { After::NextRelative };
             all.push(Piece { text: std::mem::take(&mut piece), at: start, after });
@@ -154,10 +156,10 @@ fn pieces(text: &str, separators: &[char]) -> Vec<Piece> {
     all
 }
 
-/// `+` joins attributes only where a type follows: some stacks do not escape it in values.
-fn is_plus(rest: &str) -> bool {
-    let Some(after) = rest.strip_prefix('+') else { return false };
-    after.split_once('=').is_some_and(|(kind, _)| oid_of(kind.trim()).is_some())
+/// `+` and `/` part attributes only where a type follows: some stacks do not escape them in values, and the CN of an
+/// employee has a slash.
+fn begins_attribute(rest: &str) -> bool {
+    rest.split_once('=').is_some_and(|(kind, _)| oid_of(kind.trim()).is_some())
 }
 
 fn read_attribute(piece: &str) -> Option<Attribute> {
@@ -368,6 +370,12 @@ mod tests {
         assert_eq!(found, "O=more");
         // A mark stands for what could not be written, not for anything.
         assert!(other(r"C=FR,T=M?decin,CN=80123456789?+SN=DURANT+GN=Zoé\, dite \+Z").0.contains('?'));
+    }
+
+    #[test]
+    fn a_slash_in_the_id_of_an_employee_separates_nothing() {
+        let name = |text: &str| text.parse::<DistinguishedName>().unwrap();
+        assert!(name("/C=FR/O=CLINIQUE/CN=3310000017/42").is_same(&name("CN=3310000017/42,O=CLINIQUE,C=FR")));
     }
 
     #[test]

@@ -1,149 +1,102 @@
-//! What the certificate behind a signature says of its holder, and whether it may sign at all.
+//! The certificate behind the signature of an assertion: chain, class and dates at the instant of the judgement.
 //!
-//! Of the same shapes as a client certificate, and never one: keys that open connections do not sign, keys that
-//! sign open no connection. Whether the chain is believed is [`super::trust`]'s question. Source: B.1, C.5.
+//! What is signed, and whether the signature fits, is the question of who reads the assertion. An assertion often
+//! carries its signer's certificate alone: authorities that configuration names (`tls.issuers`) need not be sent
+//! along. Source: B.1, C.1, C.5.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
-use x509_parser::asn1_rs::{Any, Class, FromDer as _, GeneralizedTime, Oid, oid};
+use x509_parser::asn1_rs::{Any, Class, FromDer as _, Oid, Tag, oid};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
-use x509_parser::public_key::PublicKey;
 
-use super::client_certificate::{Subject, read_subject, serial_hex};
+use super::client_certificate::serial_hex;
+use super::client_verifier::ClientVerifier;
 use super::distinguished_name::DistinguishedName;
-use super::revocation::Revocations;
-use super::signer_verifier::SignerVerifier;
+use super::key_purpose::KeyPurpose;
+use super::subject::{Card, Subject};
 use crate::domain::sha::{Fingerprint, Sha256Hash};
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::Refusal;
 
-/// A certificate of class SIGN (cachet of a structure, signature key of a card).
+/// Proof that, at one instant, a certificate was good for signatures.
 #[derive(Debug, Clone)]
 pub struct SignatureCertificate {
     pub subject: Subject,
-    pub name: DistinguishedName,
+    pub card: Card,
+    /// Lower-case hexadecimal, as `pki revoke` takes it.
     pub serial: String,
     pub fingerprint: Sha256Hash,
-    /// SubjectPublicKeyInfo, DER.
+    /// To be compared with the Issuer of an assertion.
+    pub name: DistinguishedName,
+    /// Subject public key info, DER.
     pub public_key: Vec<u8>,
 }
 
-/// Private Key Usage Period: on cards it ends a month before the certificate does.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct KeyUsagePeriod {
-    not_before: Option<Timestamp>,
-    not_after: Option<Timestamp>,
-}
-
 impl SignatureCertificate {
-    /// Judges the signer's certificate (first) and what was sent along with it, as of `at`.
+    /// Judges the signer's certificate (first) and what was sent along with it, as of `at`: pass the present, or
+    /// the instant of signature where that is proven otherwise.
     ///
-    /// Errors: `SignatureCertificate` with the place in the certificate, for whatever may not sign an assertion.
-    pub(super) fn verify(
-        chain: &[CertificateDer<'_>],
-        at: Timestamp,
-        signers: &SignerVerifier,
-        revocations: &Revocations,
-    ) -> Result<Self, Refusal> {
-        let Some((leaf, sent)) = chain.split_first() else { return Err(refused("DER", "nothing", "one certificate")) };
+    /// Errors: `SignatureCertificate` for a key of another purpose or past its private key usage period,
+    /// `CertificateChain`, `CertificateAlgorithm`, `CertificateIssuer`, `CertificateTestCard`,
+    /// `CertificateWithdrawn` and `CertificateClass` as for clients.
+    pub fn verify(chain: &[CertificateDer<'_>], at: Timestamp, verifier: &ClientVerifier) -> Result<Self, Refusal> {
+        let leaf = chain.first().ok_or_else(|| PURPOSE.refused("DER", "nothing", "one certificate"))?;
         let Ok(([], certificate)) = X509Certificate::from_der(leaf) else {
-            return Err(refused("DER", "bytes that are not one certificate", "X.509 version 3"));
+            return Err(PURPOSE.unreadable());
         };
-        check_purpose(&certificate)?;
-        check_key(&certificate)?;
-        read_key_usage_period(&certificate)?.check(at)?;
-        signers.verify(leaf, sent, revocations, at)?;
-        let as_signer = |refusal: Refusal| {
-            let place = refusal.place.replace("client certificate", PLACE);
-            Refusal::new(Rule::SignatureCertificate, place, refusal.found, refusal.expected)
-        };
+        PURPOSE.check(&certificate)?;
+        check_key_period(&certificate, at)?;
+        let within = |refusal: Refusal| refusal.within(PURPOSE.holder());
+        let subject = Subject::read(&certificate).map_err(within)?;
+        let card = Card::read(&certificate).map_err(within)?;
+        let path = verifier.path(chain, PURPOSE, at).map_err(|error| error.refusal())?;
+        verifier.check_admission(&path, subject.class(), &card, PURPOSE)?;
+        verifier.check_revocation(&path, PURPOSE, at)?;
         Ok(Self {
-            subject: read_subject(&certificate).map_err(as_signer)?,
-            name: DistinguishedName::of(certificate.subject()),
+            subject,
+            card,
             serial: serial_hex(certificate.raw_serial()),
             fingerprint: Fingerprint::of(leaf).sha256,
+            name: DistinguishedName::of(certificate.subject()),
             public_key: certificate.public_key().raw.to_vec(),
         })
     }
 }
 
-impl KeyUsagePeriod {
-    /// Whether the key is allowed to sign at `at`; the certificate may outlive its key.
-    fn check(self, at: Timestamp) -> Result<(), Refusal> {
-        const PLACE: &str = "privateKeyUsagePeriod";
-        match (self.not_before, self.not_after) {
-            (Some(not_before), _) if at < not_before => {
-                Err(refused(PLACE, &format!("from {not_before}"), &format!("a key that may sign at {at}")))
-            }
-            (_, Some(not_after)) if at > not_after => {
-                Err(refused(PLACE, &format!("until {not_after}"), &format!("a key that may sign at {at}: renew it")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// nonRepudiation, emailProtection, no clientAuth, no CA.
-fn check_purpose(certificate: &X509Certificate<'_>) -> Result<(), Refusal> {
-    const CLASS: &str = "Not a valid signature certificate";
-    let unreadable = |_| refused("extensions", "an extension twice, or one that cannot be read", "RFC 5280 extensions");
-    certificate.extensions_map().map_err(unreadable)?;
-    let broken = |extension: &ParsedExtension<'_>| matches!(extension, ParsedExtension::ParseError { .. });
-    if certificate.extensions().iter().any(|one| broken(one.parsed_extension())) {
-        return Err(refused("extensions", "bytes that cannot be read", "RFC 5280 syntax"));
-    }
-    if certificate.is_ca() {
-        return Err(refused("basicConstraints", "a CA", "an end-entity certificate of class SIGN"));
-    }
-    let extended = certificate.extended_key_usage().map_err(unreadable)?.map(|usage| usage.value);
-    if extended.is_some_and(|usage| usage.client_auth) {
-        let found = "clientAuth, an authentication certificate. ".to_owned() + CLASS;
-        return Err(refused("extendedKeyUsage", &found, "emailProtection: sign with the SIGN key (cachet)"));
-    }
-    let signs = certificate.key_usage().map_err(unreadable)?.is_some_and(|usage| usage.value.non_repudiation());
-    if !signs {
-        let found = "no nonRepudiation. ".to_owned() + CLASS;
-        return Err(refused("keyUsage", &found, "nonRepudiation: sign with the SIGN key (cachet)"));
-    }
-    if !extended.is_some_and(|usage| usage.email_protection) {
-        let found = "no emailProtection. ".to_owned() + CLASS;
-        return Err(refused("extendedKeyUsage", &found, "emailProtection: sign with the SIGN key (cachet)"));
-    }
-    Ok(())
-}
-
-/// The authority's signature is the path's question; the key that signs assertions is asked for here.
-fn check_key(certificate: &X509Certificate<'_>) -> Result<(), Refusal> {
-    const EXPECTED: &str = "RSA of at least 2048 bits, or P-256, P-384, P-521";
-    match certificate.public_key().parsed() {
-        Ok(PublicKey::RSA(key)) if key.key_size() < RSA_BITS_MIN => {
-            Err(refused("public key", &format!("RSA of {} bits", key.key_size()), EXPECTED))
-        }
-        Ok(PublicKey::RSA(_) | PublicKey::EC(_)) => Ok(()),
-        Ok(_) | Err(_) => Err(refused("public key", "another kind of key", EXPECTED)),
-    }
-}
-
-/// RFC 3280 4.2.1.4: a sequence of two optional GeneralizedTime, tagged 0 and 1, implicit.
-fn read_key_usage_period(certificate: &X509Certificate<'_>) -> Result<KeyUsagePeriod, Refusal> {
-    let Some(extension) = certificate.extensions().iter().find(|extension| extension.oid == KEY_USAGE_PERIOD) else {
-        return Ok(KeyUsagePeriod::default());
+/// A card's key stops signing a month before its certificate ends: a later signature is none. RFC 3280 4.2.1.4.
+fn check_key_period(certificate: &X509Certificate<'_>, at: Timestamp) -> Result<(), Refusal> {
+    const PLACE: &str = "extension 2.5.29.16 (private key usage period)";
+    let extension = certificate.extensions().iter().find(|one| one.oid == PRIVATE_KEY_USAGE_PERIOD);
+    let Some(extension) = extension else {
+        return Ok(());
     };
-    parse_key_usage_period(extension.value)
-        .ok_or_else(|| refused("privateKeyUsagePeriod", "something else", "two GeneralizedTime (RFC 3280 4.2.1.4)"))
+    let malformed = || PURPOSE.refused(PLACE, "bytes that cannot be read", "SEQUENCE of two GeneralizedTime");
+    let (from, until) = read_period(extension.value).ok_or_else(malformed)?;
+    let outside = [("notBefore", from.filter(|from| at < *from)), ("notAfter", until.filter(|until| at > *until))];
+    match outside.into_iter().find_map(|(name, bound)| Some((name, bound?))) {
+        None => Ok(()),
+        Some((name, bound)) => {
+            const EXPECTED: &str = "a signature made while the private key could be used";
+            Err(PURPOSE.refused(PLACE, &format!("{name} {bound}, judged at {at}"), EXPECTED))
+        }
+    }
 }
 
-fn parse_key_usage_period(der: &[u8]) -> Option<KeyUsagePeriod> {
-    let ([], sequence) = Any::from_der(der).ok()? else { return None };
-    let mut period = KeyUsagePeriod::default();
-    let mut rest = sequence.data;
+/// `[0]` and `[1]` IMPLICIT GeneralizedTime, each optional, in this order.
+fn read_period(der: &[u8]) -> Option<(Option<Timestamp>, Option<Timestamp>)> {
+    let (rest, sequence) = Any::from_der(der).ok()?;
+    if !rest.is_empty() || sequence.tag() != Tag::Sequence {
+        return None;
+    }
+    let (mut rest, mut period) = (sequence.data, (None, None));
     while !rest.is_empty() {
         let (after, field) = Any::from_der(rest).ok().filter(|(_, field)| field.class() == Class::ContextSpecific)?;
-        let time = GeneralizedTime::from_bytes(field.data).ok()?.utc_datetime().ok()?;
-        let instant = Timestamp::from_second(time.unix_timestamp()).ok()?;
-        match field.tag().0 {
-            0 => period.not_before = Some(instant),
-            1 => period.not_after = Some(instant),
+        let text = std::str::from_utf8(field.data).ok()?;
+        let at = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp();
+        match (field.tag().0, period) {
+            (0, (None, None)) => period.0 = Some(at),
+            (1, (_, None)) => period.1 = Some(at),
             _ => return None,
         }
         rest = after;
@@ -151,10 +104,5 @@ fn parse_key_usage_period(der: &[u8]) -> Option<KeyUsagePeriod> {
     Some(period)
 }
 
-pub(super) fn refused(place: &str, found: &str, expected: &str) -> Refusal {
-    Refusal::new(Rule::SignatureCertificate, format!("{PLACE}, {place}"), found, expected)
-}
-
-const PLACE: &str = "signature certificate";
-const RSA_BITS_MIN: usize = 2048;
-const KEY_USAGE_PERIOD: Oid<'static> = oid!(2.5.29.16);
+const PURPOSE: KeyPurpose = KeyPurpose::Signature;
+const PRIVATE_KEY_USAGE_PERIOD: Oid<'static> = oid!(2.5.29.16);

@@ -236,7 +236,7 @@ impl Judgement {
 
 impl SignerTrust for Trust {
     fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {
-        Self::signer(self, chain, at)
+        SignatureCertificate::verify(chain, at, &self.verifier())
     }
 }
 

@@ -68,6 +68,7 @@ impl TestGateway {
         config.tls.client_roots = vec![certs.join("client-roots.pem")];
         config.tls.client_crls = vec![certs.join("crl")];
         config.tls.allow_development_roots = true;
+        config.tls.issuers = shared_pki().pki.issuers();
         config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
         config.store.free_bytes_min = 0;
         config.dmp.ins_domains = vec![InsDomain::Test];
