@@ -18,3 +18,4 @@ mod pressure;
 mod read;
 mod readme;
 mod support;
+mod vihf;

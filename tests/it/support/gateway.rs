@@ -8,6 +8,7 @@ use carnet::app::{App, Running};
 use carnet::clock::Clock;
 use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
+use carnet::identity::vihf::issue::SigningKey;
 use carnet::operation::gateway::Gateway;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 use tempfile::TempDir;
@@ -114,6 +115,22 @@ impl TestGateway {
         let doctor = self.doctor(id);
         doctor.declare_authorisation(&patient()).await;
         doctor
+    }
+
+    /// The key with which a holder signs VIHF.
+    pub(crate) fn signing_key(&self, holder: &Holder) -> SigningKey {
+        Self::key(holder, KeyUse::Sign)
+    }
+
+    /// The key with which a holder opens connections, and ought to sign nothing.
+    pub(crate) fn authentication_key(&self, holder: &Holder) -> SigningKey {
+        Self::key(holder, KeyUse::Auth)
+    }
+
+    fn key(holder: &Holder, key_use: KeyUse) -> SigningKey {
+        let pki = &shared_pki().pki;
+        let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
+        SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
     }
 
     fn caller(&self, id: &str, holder: &Holder) -> Caller {
