@@ -91,7 +91,7 @@ impl<'x> Tokens<'x> {
     }
 
     /// The next token. Comments, processing instructions and the declaration are passed over.
-    pub fn next(&mut self) -> Result<Token, Refusal> {
+    pub fn pull(&mut self) -> Result<Token, Refusal> {
         loop {
             let (namespace, event) = match self.reader.read_resolved_event() {
                 Ok((ResolveResult::Bound(namespace), event)) => (namespace.0.to_owned(), event),
@@ -130,7 +130,7 @@ impl<'x> Tokens<'x> {
     pub fn text_to_close(&mut self, bytes_max: usize) -> Result<String, Refusal> {
         let mut whole = String::new();
         loop {
-            match self.next()? {
+            match self.pull()? {
                 Token::Text(text) if whole.len() + text.len() > bytes_max => {
                     return Err(self.too_large("a longer value", &format!("at most {bytes_max} bytes in one value")));
                 }
@@ -145,7 +145,7 @@ impl<'x> Tokens<'x> {
     pub fn skip(&mut self) -> Result<(), Refusal> {
         let outside = self.depth - 1;
         while self.depth > outside {
-            self.next()?;
+            self.pull()?;
         }
         Ok(())
     }
@@ -259,7 +259,7 @@ mod tests {
             let mut tokens = Tokens::new(xml, XmlLimits { message: "metadata", bytes_max: 1 << 20 })?;
             let mut whole = String::new();
             loop {
-                match tokens.next()? {
+                match tokens.pull()? {
                     Token::Open(element) => whole += &["<", &element.namespace, "|", &element.name, ">"].concat(),
                     Token::Text(text) => whole += &text,
                     Token::Close => whole += "</>",

@@ -72,7 +72,7 @@ impl SubmitObjectsRequest {
     /// another root; `ReferenceUnresolved` for a classification of something that is not there.
     pub fn read(xml: &[u8]) -> Result<Self, Refusal> {
         let mut tokens = Tokens::new(xml, LIMITS)?;
-        match tokens.next()? {
+        match tokens.pull()? {
             Token::Open(root) if root.namespace == LCM && root.name == "SubmitObjectsRequest" => {}
             _ => {
                 return Err(Refusal::new(
@@ -91,7 +91,7 @@ impl SubmitObjectsRequest {
                 tokens.skip()?;
             }
         }
-        tokens.next()?;
+        tokens.pull()?;
         reading.assembled()
     }
 }
@@ -165,7 +165,7 @@ fn unresolved(place: &str, id: &str) -> Refusal {
 /// The next element inside the one that is open; `None` once that one has closed.
 fn next_child(tokens: &mut Tokens<'_>) -> Result<Option<Element>, Refusal> {
     loop {
-        match tokens.next()? {
+        match tokens.pull()? {
             Token::Open(element) => return Ok(Some(element)),
             Token::Text(_) => {}
             Token::Close | Token::End => return Ok(None),

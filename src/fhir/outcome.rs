@@ -236,8 +236,11 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::CertificateIssuer
         | Rule::CertificateTestCard
         | Rule::SignatureCertificate
-        | Rule::CertificateWithdrawn => "forbidden",
-        Rule::StructureMismatch | Rule::TokenMismatch | Rule::TokenPatient | Rule::VihfSoftware => "forbidden",
+        | Rule::CertificateWithdrawn
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient
+        | Rule::VihfSoftware => "forbidden",
         Rule::TokenScheme | Rule::VihfForm | Rule::VihfSignature | Rule::VihfIssuer | Rule::VihfAttribute => "login",
         Rule::VihfTime | Rule::VihfReplayed => "expired",
         Rule::Busy => "throttled",

@@ -185,9 +185,8 @@ fn author_of(caller: &Caller) -> Author {
             family: Some(employee.family.clone()),
             given: Some(employee.given.clone()),
         }),
-        // Deposits nothing.
-        Caller::Air(..) => None,
-        Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => None,
+        // AIR deposits nothing; the others have no person.
+        Caller::Air(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => None,
     };
     Author { person, institution: institution_of(caller), ..Author::default() }
 }

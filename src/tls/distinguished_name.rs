@@ -202,16 +202,13 @@ fn unescaped(value: &str) -> Option<String> {
             continue;
         }
         let pair = after.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match pair.filter(|pair| pair.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            Some(pair) => {
-                bytes.push(u8::from_str_radix(pair, 16).ok()?);
-                rest = &after[2..];
-            }
-            None => {
-                let (&escaped, after) = after.split_first()?;
-                bytes.push(escaped);
-                rest = after;
-            }
+        if let Some(pair) = pair.filter(|pair| pair.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+            bytes.push(u8::from_str_radix(pair, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            let (&escaped, after) = after.split_first()?;
+            bytes.push(escaped);
+            rest = after;
         }
     }
     String::from_utf8(bytes).ok()

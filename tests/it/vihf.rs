@@ -6,11 +6,11 @@ use carnet::domain::code::Code;
 use carnet::identity::caller::Purpose;
 use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
 use carnet::identity::vihf::issue::SigningKey;
-use carnet::tls::development_pki::Holder;
+use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
 
 use super::support::caller::{Answer, search_path};
-use super::support::gateway::{OTHER_PATIENT, patient};
+use super::support::gateway::{OTHER_PATIENT, patient, signing_key};
 use super::support::{Caller, Document, TestGateway};
 
 const DOCTOR: &str = "810000000011";
@@ -73,7 +73,7 @@ async fn last_line(gateway: &TestGateway) -> String {
 async fn an_air_professional_consults_as_themselves_and_deposits_nothing() {
     let gateway = TestGateway::start().await;
     let id = gateway.hospital().deposited(&Document::discharge_letter()).await;
-    let (hospital, key) = (gateway.hospital(), gateway.signing_key(&structure(HOSPITAL)));
+    let (hospital, key) = (gateway.hospital(), signing_key(&structure(HOSPITAL), KeyUse::Sign));
     let air = statement(StatedMode::IndirecteRenforcee);
 
     let refused = search_with(&hospital, &header(&key, &air)).await;
@@ -104,7 +104,7 @@ async fn a_vihf_is_taken_once_over_all_gateways_on_a_database() {
     let database = one.gateway().config.store.database.clone();
     let other = TestGateway::builder().configured(|config| config.store.database = database).start().await;
     one.doctor(DOCTOR).declare_authorisation(&patient()).await;
-    let key = one.signing_key(&structure(HOSPITAL));
+    let key = signing_key(&structure(HOSPITAL), KeyUse::Sign);
     let vihf = header(&key, &statement(StatedMode::IndirecteRenforcee));
     assert_eq!(search_with(&one.hospital(), &vihf).await.status, StatusCode::OK);
     for gateway in [&one, &other] {
@@ -120,7 +120,7 @@ async fn a_vihf_is_taken_once_over_all_gateways_on_a_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_structure_names_its_real_user_and_stays_who_answers_for_it() {
     let gateway = TestGateway::start().await;
-    let (hospital, key) = (gateway.hospital(), gateway.signing_key(&structure(HOSPITAL)));
+    let (hospital, key) = (gateway.hospital(), signing_key(&structure(HOSPITAL), KeyUse::Sign));
     let mut automaton = statement(StatedMode::Indirecte);
     automaton.subject.name = Some("Automate modèle 3".to_owned());
     automaton.roles = vec![Code::new("1.2.250.1.213.1.1.4.6", "AUTOMATE")];
@@ -143,9 +143,9 @@ async fn a_card_and_its_own_vihf_are_direct_mode() {
     let caller = gateway.authorised_doctor(DOCTOR).await;
     let mut direct = statement(StatedMode::Directe);
     direct.subject.name = None;
-    let own = gateway.signing_key(&doctor());
+    let own = signing_key(&doctor(), KeyUse::Sign);
     assert_eq!(search_with(&caller, &header(&own, &direct)).await.status, StatusCode::OK);
-    let borrowed = gateway.signing_key(&structure(HOSPITAL));
+    let borrowed = signing_key(&structure(HOSPITAL), KeyUse::Sign);
     let answer = search_with(&caller, &header(&borrowed, &direct)).await;
     assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::FORBIDDEN, "token-mismatch"));
     assert!(answer.text().contains(DOCTOR) && answer.text().contains(HOSPITAL), "{}", answer.text());
@@ -159,7 +159,7 @@ async fn the_site_of_a_vihf_may_be_one_of_the_legal_entity_of_the_certificate() 
     let linked = TestGateway::builder().configured(|config| config.dmp.finess_table = table).start().await;
     let unlinked = TestGateway::start().await;
     for (gateway, status) in [(&linked, StatusCode::OK), (&unlinked, StatusCode::FORBIDDEN)] {
-        let (entity, key) = (gateway.structure(ENTITY, "CHU DE TEST"), gateway.signing_key(&structure(ENTITY)));
+        let (entity, key) = (gateway.structure(ENTITY, "CHU DE TEST"), signing_key(&structure(ENTITY), KeyUse::Sign));
         let answer = search_with(&entity, &header(&key, &statement(StatedMode::Indirecte))).await;
         assert_eq!(answer.status, status, "{}", answer.text());
         if status == StatusCode::FORBIDDEN {
@@ -172,7 +172,7 @@ async fn the_site_of_a_vihf_may_be_one_of_the_legal_entity_of_the_certificate() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vihf_is_about_one_patient() {
     let gateway = TestGateway::start().await;
-    let (hospital, key) = (gateway.hospital(), gateway.signing_key(&structure(HOSPITAL)));
+    let (hospital, key) = (gateway.hospital(), signing_key(&structure(HOSPITAL), KeyUse::Sign));
     let id = hospital.deposited(&Document::discharge_letter()).await;
     let mut other = statement(StatedMode::Indirecte);
     other.patient = Some(OTHER_PATIENT.parse().unwrap());
@@ -188,7 +188,7 @@ async fn a_vihf_is_about_one_patient() {
 async fn what_is_no_token_is_refused_and_told_why() {
     let gateway = TestGateway::start().await;
     let hospital = gateway.hospital();
-    let auth = gateway.authentication_key(&structure(HOSPITAL));
+    let auth = signing_key(&structure(HOSPITAL), KeyUse::Auth);
     let signed_with_auth = header(&auth, &statement(StatedMode::Indirecte));
     for (authorization, status, rule) in [
         ("Basic dTpw", 401, "token-scheme"),
@@ -204,6 +204,6 @@ async fn what_is_no_token_is_refused_and_told_why() {
     }
     let answer = search_with(&hospital, &signed_with_auth).await;
     assert!(answer.text().contains("DMPInvalidCertificate"), "{}", answer.text());
-    // A VIHF that was refused was not used up: the replay memory holds good ones only.
+    // Refused again for the same reason, not as a replay: the memory holds good ones only.
     assert_eq!(answer.rule(), "signature-certificate");
 }

@@ -175,8 +175,11 @@ fn read_name_id(subject: &Node) -> Result<String, Refusal> {
 /// Times only. An audience would be somebody else's: the DMP says not to fill it. The published table calls
 /// NotOnOrAfter "NotAfter" (T-1).
 fn read_conditions(conditions: &Node) -> Result<(Option<Timestamp>, Option<Timestamp>), Refusal> {
+    let is_harmless = |child: &Node| {
+        child.is(SAML, "OneTimeUse") || (child.is(SAML, "AudienceRestriction") && child.children.is_empty())
+    };
     for child in &conditions.children {
-        if !child.is(SAML, "OneTimeUse") && !(child.is(SAML, "AudienceRestriction") && child.children.is_empty()) {
+        if !is_harmless(child) {
             let found = format!("{} in it", child.name);
             return Err(form("Conditions", &found, "NotBefore and NotOnOrAfter alone (C.1: no AudienceRestriction)"));
         }

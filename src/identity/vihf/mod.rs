@@ -146,7 +146,7 @@ impl Judge {
         let good = match (&signer, &statement) {
             (Some(signer), Some(statement)) if refusals.is_empty() => Some(Good {
                 key: replay_key(signer, &assertion.id),
-                until: self.end_of(&assertion) + self.skew(),
+                until: later(self.end_of(&assertion), self.skew()),
                 token: Token {
                     kind: TokenKind::Vihf,
                     id: assertion.id.clone(),
@@ -196,17 +196,17 @@ impl Judge {
             ("AuthnStatement/@AuthnInstant", Some(assertion.authn.instant)),
         ];
         for (place, instant) in future {
-            if let Some(instant) = instant.filter(|instant| *instant > now + skew) {
+            if let Some(instant) = instant.filter(|instant| *instant > later(now, skew)) {
                 let expected = format!("an instant not after {now}, our time, and vihf.skew_seconds: set the clock");
                 refusals.push(refused(place, instant, expected));
             }
         }
-        if now >= assertion.issue_instant + self.lifetime() + skew {
+        if now >= later(later(assertion.issue_instant, self.lifetime()), skew) {
             let (life, skew) = (self.settings.lifetime_seconds, self.settings.skew_seconds);
             let expected = format!("one of the {life} s before {now}, our time (and {skew} s of skew): a new VIHF");
             refusals.push(refused("Assertion/@IssueInstant", assertion.issue_instant, expected));
         }
-        if let Some(end) = assertion.not_on_or_after.filter(|end| now >= *end + skew) {
+        if let Some(end) = assertion.not_on_or_after.filter(|end| now >= later(*end, skew)) {
             let expected = format!("an end after {now}, our time: a new VIHF");
             refusals.push(refused("Conditions/@NotOnOrAfter", end, expected));
         }
@@ -214,7 +214,7 @@ impl Judge {
     }
 
     fn end_of(&self, assertion: &Assertion) -> Timestamp {
-        let end = assertion.issue_instant + self.lifetime();
+        let end = later(assertion.issue_instant, self.lifetime());
         assertion.not_on_or_after.map_or(end, |stated| stated.min(end))
     }
 
@@ -249,6 +249,11 @@ fn check_issuer(issuer: &str, signer: &SignatureCertificate) -> Result<(), Refus
     signer.name.check_stated_as(&stated).map_err(|(found, expected)| {
         refused(&found, format!("{expected}, as in the subject of the signing certificate"))
     })
+}
+
+/// Instants come from outside: the last one there is has none after it.
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 /// Ids are the signer's business: two keys may use one. The key, not its certificate, which nobody signed here.

@@ -418,10 +418,15 @@ fn a_vihf_lives_from_its_instant_to_the_end_of_its_lifetime() {
         ("NotAfter", now - 2.minutes(), true),
         ("NotBefore", now - 1.minute(), false),
         ("NotBefore", now + 2.minutes(), true),
+        ("NotOnOrAfter", Timestamp::MAX, false),
+        ("NotOnOrAfter", Timestamp::MIN, true),
     ] {
         let refused = wrong(&signed_after(|text| condition(text, attribute, instant)));
         assert_eq!(refused.first().map(|(rule, _)| *rule), is_wrong.then_some(Rule::VihfTime), "{attribute} {instant}");
     }
+    let (start, last) = (good().find("IssueInstant=\"").unwrap() + 14, "9999-12-30T22:00:00.000Z");
+    let refused = wrong(&signed_after(|text| format!("{}{last}{}", &text[..start], &text[start + 24..])));
+    assert_eq!(refused[0].0, Rule::VihfTime);
     let audience = "<saml:Conditions><saml:AudienceRestriction><saml:Audience>x</saml:Audience></saml:AudienceRestriction></saml:Conditions><saml:AuthnStatement";
     assert_eq!(wrong(&signed_after(|text| text.replace("<saml:AuthnStatement", audience)))[0].0, Rule::VihfForm);
 }

@@ -22,7 +22,7 @@ impl Node {
         let mut open: Vec<Self> = Vec::new();
         let mut root = None;
         loop {
-            match tokens.next()? {
+            match tokens.pull()? {
                 Token::Open(element) => open.push(Self::new(&element)),
                 Token::Text(text) => {
                     if let Some(node) = open.last_mut() {

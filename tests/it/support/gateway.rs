@@ -117,22 +117,6 @@ impl TestGateway {
         doctor
     }
 
-    /// The key with which a holder signs VIHF.
-    pub(crate) fn signing_key(&self, holder: &Holder) -> SigningKey {
-        Self::key(holder, KeyUse::Sign)
-    }
-
-    /// The key with which a holder opens connections, and ought to sign nothing.
-    pub(crate) fn authentication_key(&self, holder: &Holder) -> SigningKey {
-        Self::key(holder, KeyUse::Auth)
-    }
-
-    fn key(holder: &Holder, key_use: KeyUse) -> SigningKey {
-        let pki = &shared_pki().pki;
-        let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
-        SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
-    }
-
     fn caller(&self, id: &str, holder: &Holder) -> Caller {
         let pki = &shared_pki().pki;
         let issued = pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
@@ -169,6 +153,13 @@ impl Builder {
             std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
         TestGateway { running, _folder: self.folder, server_ca }
     }
+}
+
+/// The key with which a holder signs VIHF; with `KeyUse::Auth`, one that ought to sign nothing.
+pub(crate) fn signing_key(holder: &Holder, key_use: KeyUse) -> SigningKey {
+    let pki = &shared_pki().pki;
+    let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
+    SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
 }
 
 pub(crate) fn patient() -> Ins {
