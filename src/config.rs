@@ -1,6 +1,7 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
 mod network;
+mod vihf;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::network::Network;
+pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -21,6 +23,7 @@ pub struct Config {
     pub tls: Tls,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
 }
@@ -84,6 +87,10 @@ pub struct Dmp {
     pub ins_domains: Vec<InsDomain>,
     /// `Struct_IdNat` -> what that structure is (see `identity::caller::StructureClass`).
     pub structure_classes: StructureClasses,
+    /// CSV `EG;EJ` of FINESS numbers: which sites a legal entity has. Empty: none is known.
+    pub finess_table: PathBuf,
+    /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
+    pub homologations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -168,6 +175,8 @@ impl fmt::Display for CertificateClass {
 pub enum StructureClass {
     /// Software through which patients set their own lists.
     PatientPortal,
+    /// Service de prévention et de santé au travail: its doctors read nothing but what they deposited.
+    OccupationalMedicine,
     Insurer,
     Employer,
     Broker,
@@ -228,7 +237,12 @@ impl Default for StoreSettings {
 
 impl Default for Dmp {
     fn default() -> Self {
-        Self { ins_domains: vec![InsDomain::Production], structure_classes: StructureClasses::new() }
+        Self {
+            ins_domains: vec![InsDomain::Production],
+            structure_classes: StructureClasses::new(),
+            finess_table: PathBuf::new(),
+            homologations: Vec::new(),
+        }
     }
 }
 
@@ -343,6 +357,9 @@ impl Config {
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls).chain(issuers) {
             *path = base.join(&*path);
         }
+        if !self.dmp.finess_table.as_os_str().is_empty() {
+            self.dmp.finess_table = base.join(&self.dmp.finess_table);
+        }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
         }
@@ -365,6 +382,9 @@ impl Config {
         }
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
+        }
+        if let Some((key, problem)) = self.vihf.contradiction() {
+            return value(key, problem);
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
@@ -408,7 +428,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
-    ("dmp", &["ins_domains", "structure_classes"]),
+    ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
+    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
     (
         "limits",
         &[

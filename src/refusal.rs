@@ -14,6 +14,8 @@ pub enum Category {
     Malformed,
     /// The message can be read and breaks a rule: fix its content (422).
     Rule,
+    /// What should say who asks is missing, stale or not to be believed: get another one (401).
+    Unauthenticated,
     /// Known, and not allowed; existence is no secret here (403).
     Forbidden,
     /// Absent, or hidden from this caller: the two are never told apart (404).
@@ -134,6 +136,18 @@ rules! {
     SignatureCertificate = "signature-certificate", Forbidden, "domain B.1, C.5: DMPInvalidCertificate";
     /// Good at the handshake, no longer: revoked, expired, or its root was removed.
     CertificateWithdrawn = "certificate-withdrawn", Forbidden, "domain B.1; files of tls.client_roots and tls.client_crls";
+
+    TokenScheme = "token-scheme", Unauthenticated, "RFC 6750 section 2.1; contract 3";
+    VihfForm = "vihf-form", Unauthenticated, "domain C.1; SAML 2.0 core; XML Signature 1.1";
+    VihfSignature = "vihf-signature", Unauthenticated, "domain C.1; configuration vihf.sha1";
+    VihfIssuer = "vihf-issuer", Unauthenticated, "domain C.1, B.1";
+    VihfTime = "vihf-time", Unauthenticated, "domain C.1; configuration vihf.lifetime_seconds";
+    VihfReplayed = "vihf-replayed", Unauthenticated, "domain C.1: one VIHF, one call";
+    VihfAttribute = "vihf-attribute", Unauthenticated, "domain C.2 to C.4";
+    VihfSoftware = "vihf-software", Forbidden, "domain C.2; configuration dmp.homologations";
+    StructureMismatch = "structure-mismatch", Forbidden, "domain B.1, I.2; configuration dmp.finess_table";
+    TokenMismatch = "token-mismatch", Forbidden, "domain B.3, C.2";
+    TokenPatient = "token-patient", Forbidden, "domain C.2: resource-id";
 
     /// Of one certificate or one structure, while the gateway itself may have nothing to do: see [`Rule::Busy`].
     TooManyRequests = "too-many-requests", TooMany, "contract 7.5; limits of carnet.toml";

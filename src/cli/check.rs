@@ -2,6 +2,7 @@
 
 mod certificate;
 mod report;
+mod vihf;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,11 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::tls::client_verifier::ClientVerifier;
 
-/// Judge certificates offline, as the gateway would: what they are, whose, and each rule that fails
+/// Judge certificates and VIHF offline, as the gateway would: what they are, whose, and each rule that fails
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// Certificates, PEM (with their chain) or DER
+    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print the outcome as JSON
@@ -47,6 +48,8 @@ struct Grounds {
 enum Found {
     /// The certificate to be judged, then what is sent along with it.
     Chain(Vec<CertificateDer<'static>>),
+    /// An assertion, out of its base64.
+    Vihf(Vec<u8>),
     /// In words, why it is not judged.
     Other(&'static str),
 }
@@ -78,6 +81,7 @@ fn judge(file: &Path, grounds: &Grounds) -> anyhow::Result<Report> {
     anyhow::ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "longer than {FILE_BYTES_MAX} bytes: none of what is judged");
     match detect(&bytes) {
         Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
+        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
         Found::Other(what) => anyhow::bail!("{what}"),
     }
 }
@@ -99,14 +103,18 @@ fn detect(bytes: &[u8]) -> Found {
     if holds("-----BEGIN X509 CRL-----") {
         return Found::Other("a certificate revocation list: it is read where `tls.client_crls` names it");
     }
-    Found::Other("neither PEM nor DER of a certificate: this version judges nothing else")
+    if let Some(assertion) = vihf::find(bytes) {
+        return Found::Vihf(assertion);
+    }
+    Found::Other("neither a certificate (PEM, DER) nor a VIHF: this version judges nothing else")
 }
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const EXAMPLE: &str = "Examples:
   carnet check client.pem
-  carnet check --config carnet.toml --json clients/*.pem";
+  carnet check --config carnet.toml --json clients/*.pem
+  carnet check --config carnet.toml vihf.xml";
 
 #[cfg(test)]
 mod tests {
@@ -118,7 +126,7 @@ mod tests {
     fn what_is_no_certificate_is_told_by_its_name() {
         let other = |bytes: &[u8]| match detect(bytes) {
             Found::Other(what) => what,
-            Found::Chain(_) => panic!("a certificate in {bytes:?}"),
+            Found::Chain(_) | Found::Vihf(_) => panic!("something to judge in {bytes:?}"),
         };
         assert!(other(b"-----BEGIN PRIVATE KEY-----\n").contains("private key"));
         assert!(other(b"-----BEGIN X509 CRL-----\n").contains("revocation list"));

@@ -13,6 +13,7 @@ mod pki;
 mod record;
 mod serve;
 pub mod specimen;
+mod vihf;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -49,6 +50,7 @@ enum Command {
     Journal(journal::Arguments),
     Pki(pki::Arguments),
     Record(record::Arguments),
+    Vihf(vihf::Arguments),
 }
 
 /// How a command ended when nothing stopped it.
@@ -79,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Pki(arguments) => pki::run(&arguments),
         Command::Record(arguments) => record::run(arguments),
+        Command::Vihf(arguments) => vihf::run(&arguments),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after(category) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    if category == Category::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(SCHEMES));
     }
     (status_of_category(category), headers)
 }
@@ -156,6 +159,7 @@ fn status_of_category(category: Category) -> StatusCode {
     match category {
         Category::Malformed => StatusCode::BAD_REQUEST,
         Category::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+        Category::Unauthenticated => StatusCode::UNAUTHORIZED,
         Category::Forbidden => StatusCode::FORBIDDEN,
         Category::NotFound => StatusCode::NOT_FOUND,
         Category::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -235,7 +239,13 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::CertificateIssuer
         | Rule::CertificateTestCard
         | Rule::SignatureCertificate
-        | Rule::CertificateWithdrawn => "forbidden",
+        | Rule::CertificateWithdrawn
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient
+        | Rule::VihfSoftware => "forbidden",
+        Rule::TokenScheme | Rule::VihfForm | Rule::VihfSignature | Rule::VihfIssuer | Rule::VihfAttribute => "login",
+        Rule::VihfTime | Rule::VihfReplayed => "expired",
         Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
@@ -265,6 +275,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         Rule::StorageFull => xds("XDSRepositoryOutOfResources"),
         Rule::DossierClosed => dmp("DMPClosed"),
         Rule::AccessDenied => dmp("DMPAccessDeniedByRightsService"),
+        Rule::SignatureCertificate => dmp("DMPInvalidCertificate"),
         Rule::JsonSyntax
         | Rule::XmlSyntax
         | Rule::XmlForbidden
@@ -303,11 +314,24 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::CertificateAlgorithm
         | Rule::CertificateIssuer
         | Rule::CertificateTestCard
-        | Rule::SignatureCertificate
+        | Rule::TooManyRequests
         | Rule::CertificateWithdrawn
-        | Rule::TooManyRequests => None,
+        | Rule::TokenScheme
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfTime
+        | Rule::VihfReplayed
+        | Rule::VihfAttribute
+        | Rule::VihfSoftware
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient => None,
     }
 }
+
+/// RFC 9110 11.6.1: what a 401 must name.
+const SCHEMES: &str = "IHE-SAML";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
 const ELEMENTS: [(&str, &str); 15] = [

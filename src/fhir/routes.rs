@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
+use super::authorization::read_token;
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -30,11 +31,13 @@ use super::resource::Writing;
 use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
+use crate::identity::admission::Admission;
 use crate::identity::caller::{Caller, PurposeHeaders};
 use crate::limits::ration::Holder;
 use crate::limits::turnstile::{Entered, Lane, Place};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
@@ -138,8 +141,8 @@ impl Operation {
 }
 
 /// The whole face, to be merged into the router of the professionals' listener.
-pub fn router(gateway: Gateway) -> Router {
-    let face = Arc::new(Face::new(gateway));
+pub fn router(gateway: Gateway, admission: Admission) -> Router {
+    let face = Arc::new(Face::new(gateway, admission));
     let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -158,6 +161,7 @@ pub fn router(gateway: Gateway) -> Router {
 /// What handlers work with.
 pub struct Face {
     pub gateway: Gateway,
+    admission: Admission,
     base: String,
     /// What deposits in XML may still hold.
     xml_bytes: Arc<Semaphore>,
@@ -168,7 +172,7 @@ pub struct Face {
 }
 
 impl Face {
-    pub fn new(gateway: Gateway) -> Self {
+    pub fn new(gateway: Gateway, admission: Admission) -> Self {
         let limits = &gateway.config.limits;
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
@@ -177,6 +181,7 @@ impl Face {
             list_xml_bytes: Arc::new(Semaphore::new(limits.reads_in_flight_max.min(LISTS_MAX) * LIST_BYTES_MAX)),
             xml_writers: Semaphore::new(XML_WRITERS),
             gateway,
+            admission,
         }
     }
 
@@ -262,15 +267,18 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
-        let stated = || {
-            let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
-            let headers = PurposeHeaders { purpose, reason };
-            Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)
-        };
-        match stated() {
+        match self.identify_holder(certificate, parts).await {
             Ok(caller) => Ok(caller),
-            Err(refusal) => Err(self.gateway.turn_away_unidentified(&certificate.serial, refusal).await),
+            Err(failure) => Err(self.gateway.turn_away_unidentified(&certificate.serial, failure).await),
         }
+    }
+
+    /// The holder of a certificate, and what their token and headers say.
+    async fn identify_holder(&self, certificate: &ClientCertificate, parts: &Parts) -> Result<Caller, Failure> {
+        let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
+        let token = read_token(&self.admission, parts).await?;
+        let headers = PurposeHeaders { purpose, reason };
+        Ok(Caller::identify(certificate, token, headers, &self.admission.structures)?)
     }
 
     /// The failure of a certificate that was withdrawn since its handshake, or that has too many connections,
@@ -529,8 +537,12 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
+    use crate::config::{Config, StructureClasses};
     use crate::domain::sha::Sha256Hash;
+    use crate::identity::structures::Structures;
+    use crate::identity::vihf::{Judge, SignerTrust, Verifier};
+    use crate::tls::signature_certificate::SignatureCertificate;
+    use rustls::pki_types::CertificateDer;
     use serde_json::Value;
     use tower::ServiceExt as _;
 
@@ -544,6 +556,22 @@ mod tests {
         (Gateway::open(Arc::new(config), Clock::System).await.unwrap(), folder)
     }
 
+    /// Nobody's signature is believed.
+    struct Nobody;
+
+    impl SignerTrust for Nobody {
+        fn signer(&self, _: &[CertificateDer<'_>], _: Timestamp) -> Result<SignatureCertificate, Refusal> {
+            Err(Refusal::new(Rule::SignatureCertificate, "signature certificate", "this one", "another"))
+        }
+    }
+
+    fn served(gateway: &Gateway) -> Router {
+        let judge =
+            Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
+        let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
+        router(gateway.clone(), Admission { structures: Structures::of_classes(StructureClasses::new()), vihf })
+    }
+
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -551,7 +579,7 @@ mod tests {
         }
         let request = request.body(Body::empty()).unwrap();
         let (gateway, _folder) = gateway(10).await;
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
@@ -640,7 +668,7 @@ mod tests {
                 refusal,
             }));
             let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
-            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            let response = served(&gateway).oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
             assert!(response.headers().contains_key("x-request-id"));
             let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -657,7 +685,7 @@ mod tests {
         let refused = RefusedCertificate { serial: String::new(), fingerprint: Sha256Hash([1; 32]), refusal };
         let presented: PresentedCertificate = Arc::new(Err(refused));
         let request = Request::builder().uri("/fhir/Patient").extension(presented).body(Body::empty()).unwrap();
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(http::header::RETRY_AFTER));
     }

@@ -11,8 +11,8 @@ use super::shares::{Share, Shares};
 use crate::domain::national_id::StructIdNat;
 use crate::domain::sha::Sha256Hash;
 use crate::refusal::{Refusal, Rule};
-use crate::tls::subject::Subject;
 use crate::tls::listener::PresentedCertificate;
+use crate::tls::subject::Subject;
 
 /// Whose share something is.
 #[derive(Clone, Debug)]

@@ -96,7 +96,11 @@ impl Gateway {
         let institution = institution_of(caller);
         let rules = match caller {
             Caller::Operator => Rules::Migration,
-            Caller::Direct(..) | Caller::Indirect(_) | Caller::PatientPortal(_) => Rules::Deposit,
+            Caller::Direct(..)
+            | Caller::Air(..)
+            | Caller::Employee(..)
+            | Caller::Indirect(..)
+            | Caller::PatientPortal(_) => Rules::Deposit,
         };
         let size_bytes: u64 = drafts.iter().map(|draft| draft.content.fingerprint().size_bytes).sum();
         let completing = move || {
@@ -172,26 +176,35 @@ const ACTIVITY_OTHER: &str = "97";
 
 fn author_of(caller: &Caller) -> Author {
     let person = match caller {
-        Caller::Direct(professional, _) => Some(AuthorPerson {
+        Caller::Direct(professional, ..) => Some(AuthorPerson {
             id: Some(Identifier::new(PS_ID_NAT_OID, professional.id.as_str())),
             kind: PersonKind::Professional,
             family: Some(professional.family.clone()),
             given: Some(professional.given.clone()),
         }),
-        Caller::Indirect(_) | Caller::PatientPortal(_) | Caller::Operator => None,
+        Caller::Employee(employee, ..) => Some(AuthorPerson {
+            id: Some(Identifier::new(PS_ID_NAT_OID, employee.id.as_str())),
+            kind: PersonKind::Professional,
+            family: Some(employee.family.clone()),
+            given: Some(employee.given.clone()),
+        }),
+        // AIR deposits nothing; the others have no person.
+        Caller::Air(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => None,
     };
     Author { person, institution: institution_of(caller), ..Author::default() }
 }
 
 /// The structure behind the certificate: custodian of documents that name none (T-15).
 fn institution_of(caller: &Caller) -> Option<Institution> {
-    match caller {
-        Caller::Indirect(structure) | Caller::PatientPortal(structure) => Some(Institution {
-            id: Some(Identifier::new(STRUCT_ID_NAT_OID, structure.id.as_str())),
-            name: Some(structure.name.clone()),
-        }),
-        Caller::Direct(..) | Caller::Operator => None,
-    }
+    let structure = match caller {
+        Caller::Indirect(structure, ..) | Caller::PatientPortal(structure) => structure,
+        Caller::Employee(employee, ..) => &employee.structure,
+        Caller::Direct(..) | Caller::Air(..) | Caller::Operator => return None,
+    };
+    Some(Institution {
+        id: Some(Identifier::new(STRUCT_ID_NAT_OID, structure.id.as_str())),
+        name: Some(structure.name.clone()),
+    })
 }
 
 /// Hash and size are held against what arrived, never trusted.

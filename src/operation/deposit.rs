@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
-use super::frame::{Attempt, store_failure};
+use super::frame::Attempt;
 use super::gateway::Gateway;
 use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
@@ -35,7 +35,7 @@ impl Gateway {
         request: DepositRequest,
     ) -> Result<Journaled<DepositOutcome>, Failure> {
         let bytes = request.documents.iter().map(|document| document.content.fingerprint().size_bytes).sum();
-        let room = self.store.reserve_room(bytes).map_err(store_failure)?;
+        let room = self.store.reserve_room(bytes).map_err(Failure::from)?;
         let place = Arc::clone(&self.writers).acquire_owned().await;
         let place = place.map_err(|error| Fault::new("place of a deposit", error))?;
         let attempt = self.attempt(caller, Action::Deposit);
@@ -58,7 +58,7 @@ impl Gateway {
                 Ok(outcome)
             })
         });
-        write.await.map_err(store_failure)?.map(Journaled::new).map_err(Failure::Journaled)
+        write.await.map_err(Failure::from)?.map(Journaled::new).map_err(Failure::Journaled)
     }
 }
 
@@ -73,7 +73,7 @@ impl Gateway {
     async fn place(&self, checked: CheckedSubmission, contents: Vec<Spooled>) -> Result<PlacedSubmission, Failure> {
         let mut documents = Vec::with_capacity(contents.len());
         for content in contents {
-            documents.push(self.store.place(content).await.map_err(store_failure)?);
+            documents.push(self.store.place(content).await.map_err(Failure::from)?);
         }
         Ok(PlacedSubmission { checked, documents })
     }
@@ -88,6 +88,9 @@ async fn store_submission(
     placed: PlacedSubmission,
 ) -> Result<Stored, store::Error> {
     let PlacedSubmission { checked: submission, documents } = placed;
+    if let Err(refusal) = caller.check_patient(&submission.set.patient_id, &submission.patient_place) {
+        return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
+    }
     let set = &submission.set;
     let found = submission_set::find_with_dossier(tx, &set.patient_id, &set.unique_id, submission.first_unique_id());
     let (dossier, known) = found.await?;

@@ -7,8 +7,8 @@ use crate::access::decide::Denial;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, Subject};
-use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::refusal::{Failure, Refusal, Rule};
 use crate::store;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
@@ -16,6 +16,7 @@ use crate::store;
 pub(super) struct Attempt {
     actor: Actor,
     purpose: StatedPurpose,
+    token: StatedToken,
     action: Action,
     pub(super) now: Timestamp,
 }
@@ -30,6 +31,7 @@ impl Attempt {
             dossier,
             result,
             entries,
+            token: self.token.clone(),
         }
     }
 
@@ -49,7 +51,8 @@ impl Attempt {
 
 impl Gateway {
     pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
-        Attempt { actor: Actor::of(caller), purpose: StatedPurpose::of(caller), action, now: self.clock.now() }
+        let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of(caller));
+        Attempt { actor, purpose, token, action, now: self.clock.now() }
     }
 
     /// Writes down a request that a face could not read, or that the caller had no business to make.
@@ -63,14 +66,15 @@ impl Gateway {
     }
 
     /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
-    pub async fn turn_away_unidentified(&self, certificate_serial: &str, refusal: Refusal) -> Failure {
+    pub async fn turn_away_unidentified(&self, certificate_serial: &str, failure: impl Into<Failure>) -> Failure {
         let attempt = Attempt {
             actor: Actor::Unidentified { certificate_serial: certificate_serial.to_owned() },
             purpose: StatedPurpose::NotRead,
+            token: StatedToken::None,
             action: Action::Request,
             now: self.clock.now(),
         };
-        self.write_down(&attempt, refusal.into()).await
+        self.write_down(&attempt, failure.into()).await
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {
@@ -88,25 +92,12 @@ impl Gateway {
     /// Makes one line durable by itself: what a read does before anything leaves.
     pub(super) async fn write_line(&self, event: Event) -> Result<(), Failure> {
         let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
-        write.await.map_err(store_failure)
+        write.await.map_err(Failure::from)
     }
 }
 
 fn is_of_load(refusal: &Refusal) -> bool {
     matches!(refusal.rule, Rule::Busy | Rule::TooManyRequests)
-}
-
-/// What the caller can do about a store error: wait, or nothing.
-pub(super) fn store_failure(error: store::Error) -> Failure {
-    match error {
-        store::Error::Busy => {
-            Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
-        }
-        store::Error::Full => {
-            Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
-        }
-        other => Fault::new("store", other).into(),
-    }
 }
 
 /// Absent, or hidden from this caller: one and the same answer, once its line is written.

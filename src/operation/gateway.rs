@@ -7,11 +7,13 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
+use crate::identity::replay::AssertionMemory;
 use crate::limits::turnstile::Turnstile;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
 use crate::store::Store;
 use crate::store::connect::Room;
+use crate::store::replay::SharedMemory;
 
 /// Everything an operation needs. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +51,11 @@ impl Gateway {
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
         let turnstile = Arc::new(Turnstile::new(&config.limits));
         Ok(Self { config, terminology: Arc::new(terminology), clock, spool, turnstile, store, readers, writers })
+    }
+
+    /// The assertions that any gateway on this database was shown.
+    pub fn assertion_memory(&self) -> Arc<dyn AssertionMemory> {
+        Arc::new(SharedMemory::new(self.store.clone()))
     }
 
     /// Whether deposits and journal lines get through to the disk.

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 
-use super::frame::store_failure;
 use super::gateway::Gateway;
 use super::outcome::Journaled;
 use crate::domain::document_entry::DocumentEntry;
@@ -30,7 +29,7 @@ impl Gateway {
     pub async fn retrieve(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<Retrieved>, Failure> {
         let attempt = self.attempt(caller, Action::Retrieve);
         let (entry, location) = self.read_one(caller, &attempt, id).await?;
-        let document = self.store.open_document(location).await.map_err(store_failure)?;
+        let document = self.store.open_document(location).await.map_err(Failure::from)?;
         Ok(Journaled::new(Retrieved { entry, document }))
     }
 }

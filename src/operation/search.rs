@@ -1,6 +1,6 @@
 //! Search: criteria -> entries and totals, through the decision, behind the journal. TD3.1, TD3.2 by id.
 
-use super::frame::{Attempt, access_denied, not_found, store_failure};
+use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Consult, Denial, Permit, decide};
@@ -34,6 +34,10 @@ impl Gateway {
             let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "no patient", expected);
             return Err(self.turn_away(caller, refusal.into()).await);
         }
+        if let Some(Err(refusal)) = criteria.patient.as_ref().map(|ins| caller.check_patient(ins, "patient.identifier"))
+        {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Search);
         let (asking, wanted, now) = (caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
@@ -45,7 +49,7 @@ impl Gateway {
                 }
             })
         });
-        let reading = reading.await.map_err(store_failure)?;
+        let reading = reading.await.map_err(Failure::from)?;
         self.write_line(search_event(&attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
@@ -87,7 +91,7 @@ impl Gateway {
                 }
             })
         });
-        let reading = reading.await.map_err(store_failure)?;
+        let reading = reading.await.map_err(Failure::from)?;
         self.write_line(read_event(attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
@@ -98,7 +102,7 @@ impl Gateway {
 
 /// A structure in indirect mode finds its own everywhere: nowhere is it told "no right", only "nothing".
 fn consults(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Indirect(_))
+    !matches!(caller, Caller::Employee(..) | Caller::Indirect(..))
 }
 
 /// The record that the criteria name: the patient's, or that of the entry asked for.

@@ -2,6 +2,8 @@
 
 use std::io::ErrorKind;
 
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+
 /// Errors of the store. What the sender can wait for is told apart from what only we can mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -63,6 +65,21 @@ impl From<std::io::Error> for Error {
         match error.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
             _ => Self::File(error),
+        }
+    }
+}
+
+/// What whoever asked can do about it: wait, or nothing.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy => {
+                Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
+            }
+            Error::Full => {
+                Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
+            }
+            other => Fault::new("store", other).into(),
         }
     }
 }

@@ -14,10 +14,12 @@ pub mod error;
 pub mod executor;
 mod group_commit;
 pub mod journal;
+pub mod replay;
 pub mod search;
 pub mod submission_set;
 pub mod volume;
 
 pub use connect::Store;
 pub use error::Error;
+use executor::Param;
 pub use executor::Tx;

@@ -324,9 +324,13 @@ fn values(name: &X509Name<'_>, oid: &Oid<'static>) -> Result<Vec<String>, Refusa
 }
 
 /// The string types of X.520 that authorities use; old cards hold T.61, which is read as Latin-1 as all do.
-pub(super) fn read_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
-    let bytes = attribute.attr_value().data;
-    match attribute.attr_value().tag() {
+fn read_text(attribute: &AttributeTypeAndValue<'_>) -> Option<String> {
+    text_of(attribute.attr_value())
+}
+
+pub(super) fn text_of(value: &Any<'_>) -> Option<String> {
+    let bytes = value.data;
+    match value.tag() {
         Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::NumericString => {
             std::str::from_utf8(bytes).ok().map(str::to_owned)
         }

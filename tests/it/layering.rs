@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity"],
     &["limits"],
     &["tls", "cda"],
+    &["xml"],
     &["refusal"],
     &["domain"],
     &["spool", "clock", "telemetry"],

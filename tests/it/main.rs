@@ -21,3 +21,4 @@ mod pressure;
 mod read;
 mod readme;
 mod support;
+mod vihf;

@@ -10,6 +10,7 @@ use super::report::Report;
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::structures::Structures;
 use crate::tls::client_certificate::{ClientCertificate, serial_hex};
 use crate::tls::key_purpose::KeyPurpose;
 use crate::tls::signature_certificate::SignatureCertificate;
@@ -54,7 +55,8 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Report {
 fn call(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Result<(), crate::refusal::Refusal> {
     let certificate: ClientCertificate =
         grounds.verifier.present(chain, grounds.now).map_err(|refused| refused.refusal)?;
-    Caller::identify(&certificate, PurposeHeaders::default(), &grounds.config.dmp.structure_classes).map(|_| ())
+    let structures = Structures::of_classes(grounds.config.dmp.structure_classes.clone());
+    Caller::identify(&certificate, None, PurposeHeaders::default(), &structures).map(|_| ())
 }
 
 fn kind(certificate: &X509Certificate<'_>, purpose: KeyPurpose, subject: Option<&Subject>) -> String {
