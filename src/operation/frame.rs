@@ -9,7 +9,6 @@ use crate::identity::caller::Caller;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
 #[derive(Debug, Clone)]
