@@ -2,7 +2,7 @@
 
 mod certificate;
 mod report;
-mod vihf;
+pub(super) mod vihf;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
