@@ -180,7 +180,8 @@ async fn a_vihf_is_about_one_patient() {
     assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::FORBIDDEN, "token-patient"));
     assert!(!answer.text().contains(patient().matricule()), "{}", answer.text());
     let authorization = header(&key, &other);
-    let answer = hospital.send(Method::GET, &format!("/Binary/{id}"), &[("authorization", &authorization)], "").await;
+    let path = format!("/DocumentReference/{id}");
+    let answer = hospital.send(Method::GET, &path, &[("authorization", &authorization)], "").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
 }
 

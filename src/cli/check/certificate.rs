@@ -145,7 +145,7 @@ fn tell_rights(report: &mut Report, subject: &Subject, purpose: KeyPurpose, grou
             "patient portal: set and list the patient's list; read no document"
         }
         (KeyPurpose::Authentication, Subject::Organisation(_), _) => {
-            "indirect mode: deposit, find and read its own documents"
+            "indirect mode: deposit, and find its own documents without reading any"
         }
     });
 }
