@@ -1,11 +1,15 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod oidc;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use self::oidc::{Oidc, SignatureAlgorithm};
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -15,6 +19,7 @@ pub struct Config {
     pub tls: Tls,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub oidc: Oidc,
     pub limits: Limits,
     pub log: Log,
 }
@@ -254,6 +259,7 @@ impl Config {
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
             *path = base.join(&*path);
         }
+        self.oidc.resolve_paths(base);
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
         }
@@ -273,6 +279,9 @@ impl Config {
         }
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
+        }
+        if let Some((key, problem)) = self.oidc.contradiction() {
+            return value(key, problem);
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
@@ -304,6 +313,33 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes"]),
+    (
+        "oidc",
+        &[
+            "issuer",
+            "audience",
+            "ca",
+            "hosts",
+            "algorithms",
+            "require_bound_tokens",
+            "acr_values",
+            "skew_seconds",
+            "introspection",
+            "introspection_endpoint",
+            "introspection_seconds",
+            "introspections_in_flight_max",
+            "client_id",
+            "client_secret",
+            "client_certificate",
+            "client_key",
+            "keys_refresh_seconds",
+            "keys_refetch_seconds_min",
+            "keys_grace_seconds",
+            "timeout_seconds",
+            "response_bytes_max",
+            "verified_tokens_max",
+        ],
+    ),
     (
         "limits",
         &[

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after(category) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    if category == Category::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
     }
     (status_of_category(category), headers)
 }
@@ -156,6 +159,7 @@ fn status_of_category(category: Category) -> StatusCode {
     match category {
         Category::Malformed => StatusCode::BAD_REQUEST,
         Category::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+        Category::Unauthenticated => StatusCode::UNAUTHORIZED,
         Category::Forbidden => StatusCode::FORBIDDEN,
         Category::NotFound => StatusCode::NOT_FOUND,
         Category::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -228,6 +232,19 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ModeRefused
         | Rule::CertificateClass
         | Rule::CertificateWithdrawn => "forbidden",
+        Rule::TokenScheme
+        | Rule::TokenForm
+        | Rule::TokenAlgorithm
+        | Rule::TokenKey
+        | Rule::TokenSignature
+        | Rule::TokenIssuer
+        | Rule::TokenAudience
+        | Rule::TokenBinding
+        | Rule::TokenLevel
+        | Rule::TokenInactive
+        | Rule::TokenClaim => "login",
+        Rule::TokenTime => "expired",
+        Rule::TokenProvider => "transient",
         Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
@@ -291,7 +308,20 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => None,
+        | Rule::CertificateWithdrawn
+        | Rule::TokenScheme
+        | Rule::TokenForm
+        | Rule::TokenAlgorithm
+        | Rule::TokenKey
+        | Rule::TokenSignature
+        | Rule::TokenIssuer
+        | Rule::TokenAudience
+        | Rule::TokenTime
+        | Rule::TokenBinding
+        | Rule::TokenLevel
+        | Rule::TokenInactive
+        | Rule::TokenClaim
+        | Rule::TokenProvider => None,
     }
 }
 
@@ -316,6 +346,8 @@ const ELEMENTS: [(&str, &str); 15] = [
 
 /// More issues than this help nobody.
 const ISSUES_MAX: usize = 50;
+/// RFC 6750 section 3.
+const CHALLENGE: &str = "Bearer realm=\"carnet\", error=\"invalid_token\"";
 const NOT_FOUND: &str = "there is no such document or list line here for this caller";
 const FAULT: &str = "the gateway failed; nothing is wrong with the request; quote this id to its operator";
 

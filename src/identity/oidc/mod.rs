@@ -1,0 +1,164 @@
+//! Access tokens of a Pro Santé Connect-like provider, presented as `Authorization: Bearer` -> [`Statement`].
+//!
+//! A token is believed when the provider signed it (or says itself that it is active), for us, now, and for the
+//! certificate of this very connection. What it then says of the professional is in [`professional`]. A token that was
+//! verified is kept under a hash of itself and of the certificate: the next request pays one hash and two look-ups,
+//! and still sees a token that has ended and a key that was taken back.
+//!
+//! Refuses to know what the professional may do, and whether their structure is the one that calls: that is
+//! [`super::caller`]'s question. Source: B.4, RFC 9068, RFC 8705, RFC 7662, RFC 8725.
+
+mod cache;
+mod claims;
+mod fetch;
+mod introspection;
+mod jose;
+mod judge;
+mod keys;
+mod professional;
+mod provider;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use self::cache::{Cache, TokenKey, Verified};
+use self::claims::{Circumstances, Origin};
+pub use self::fetch::SettingsError;
+use self::introspection::Introspection;
+use self::jose::{Jwt, Presented};
+pub use self::judge::{Judgement, judge};
+use self::keys::algorithm_of;
+pub use self::keys::{KeySet, KeySetError};
+use self::provider::{Provider, Published, unknown_key};
+use super::statement::Statement;
+use crate::clock::Clock;
+use crate::config::Oidc;
+use crate::domain::national_id::StructIdNat;
+use crate::domain::value_set::Terminology;
+use crate::refusal::{Failure, Refusal};
+use crate::tls::client_certificate::{ClientCertificate, Subject};
+
+/// The reader of access tokens.
+#[derive(Debug)]
+pub struct Bearer {
+    settings: Oidc,
+    clock: Clock,
+    terminology: Arc<Terminology>,
+    provider: Arc<Provider>,
+    introspection: Option<Introspection>,
+    cache: Cache,
+}
+
+impl Bearer {
+    /// Reads the files that `settings` name; asks the provider nothing yet. `None` where no issuer is configured.
+    pub fn new(settings: &Oidc, terminology: Arc<Terminology>, clock: Clock) -> Result<Option<Self>, SettingsError> {
+        if !settings.is_on() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            provider: Arc::new(Provider::new(settings, clock.clone())?),
+            introspection: Introspection::new(settings)?,
+            cache: Cache::new(settings.verified_tokens_max),
+            settings: settings.clone(),
+            clock,
+            terminology,
+        }))
+    }
+
+    /// Keeps the provider's keys fresh for as long as it is polled.
+    pub async fn watch(&self) {
+        Arc::clone(&self.provider).watch().await;
+    }
+
+    /// What a token, presented on a connection with `certificate`, states of the caller.
+    ///
+    /// Errors: every `Token…` rule that it breaks; `TokenProvider` (wait) where the provider is needed and silent.
+    pub async fn statement(&self, token: &str, certificate: &ClientCertificate) -> Result<Arc<Statement>, Failure> {
+        let key = TokenKey::new(token, &certificate.fingerprint);
+        let published = self.provider.published().await;
+        let still = |verified: &Verified| {
+            let held = |key| published.as_ref().is_ok_and(|published| published.keys.holds(key));
+            verified.signed_by.as_ref().is_none_or(held)
+        };
+        if let Some(verified) = self.cache.find(&key, self.clock.now().as_second(), still) {
+            counted("kept");
+            return Ok(Arc::clone(&verified.statement));
+        }
+        let verified = match Presented::read(token) {
+            Ok(Presented::Jwt(jwt)) => self.verify(&jwt, certificate).await,
+            Ok(Presented::Opaque) => self.introspect(token, published.ok(), certificate).await,
+            Err(refusal) => Err(vec![refusal]),
+        };
+        counted(if verified.is_ok() { "verified" } else { "refused" });
+        let verified = Arc::new(verified.map_err(Failure::Refused)?);
+        self.cache.keep(key, Arc::clone(&verified));
+        Ok(Arc::clone(&verified.statement))
+    }
+
+    async fn verify(&self, jwt: &Jwt<'_>, certificate: &ClientCertificate) -> Result<Verified, Vec<Refusal>> {
+        let algorithm = algorithm_of(&jwt.header.alg, &self.settings.algorithms).map_err(one)?;
+        let kid = jwt.header.kid.as_deref();
+        let published = self.provider.published_with(kid, algorithm).await.map_err(one)?;
+        let key = published.keys.find(kid, algorithm).ok_or_else(|| one(unknown_key(kid, &published.keys)))?;
+        key.verify(jwt, algorithm).map_err(one)?;
+        let now = self.clock.now();
+        let (statement, end_s) = self.read(&jwt.claims, certificate, Origin::Jwt, now)?;
+        // A signed token without an end was refused above.
+        Ok(Verified { statement, until_s: end_s.unwrap_or(i64::MIN), signed_by: Some(key.thumbprint) })
+    }
+
+    async fn introspect(
+        &self,
+        token: &str,
+        published: Option<Arc<Published>>,
+        certificate: &ClientCertificate,
+    ) -> Result<Verified, Vec<Refusal>> {
+        let Some(introspection) = &self.introspection else {
+            return Err(one(judge::opaque(&self.settings)));
+        };
+        let named = published.as_ref().and_then(|published| published.introspection_endpoint.as_deref());
+        let endpoint =
+            Some(self.settings.introspection_endpoint.as_str()).filter(|address| !address.is_empty()).or(named);
+        let endpoint = endpoint.ok_or_else(|| one(provider::unavailable("no introspection endpoint")))?;
+        let claims = introspection.ask(&self.provider.fetch, endpoint, token).await.map_err(one)?;
+        let now = self.clock.now();
+        let (statement, end_s) = self.read(&claims, certificate, Origin::Introspection, now)?;
+        let held_s = now.as_second() + i64::from(self.settings.introspection_seconds);
+        Ok(Verified { statement, until_s: end_s.map_or(held_s, |end_s| end_s.min(held_s)), signed_by: None })
+    }
+
+    /// Claims that are the provider's -> what they state, and the last second at which they do.
+    fn read(
+        &self,
+        claims: &Map<String, Value>,
+        certificate: &ClientCertificate,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<(Arc<Statement>, Option<i64>), Vec<Refusal>> {
+        let circumstances =
+            Circumstances { settings: &self.settings, certificate: Some(&certificate.fingerprint), now, origin };
+        let refusals = circumstances.refusals(claims);
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+        let statement = professional::read(claims, structure_of(certificate), &self.terminology, now)?;
+        Ok((Arc::new(statement), circumstances.end_s(claims)))
+    }
+}
+
+fn structure_of(certificate: &ClientCertificate) -> Option<&StructIdNat> {
+    match &certificate.subject {
+        Subject::Organisation(organisation) => Some(&organisation.struct_id),
+        Subject::Person(_) => None,
+    }
+}
+
+fn one(refusal: Refusal) -> Vec<Refusal> {
+    vec![refusal]
+}
+
+fn counted(outcome: &'static str) {
+    metrics::counter!("carnet_oidc_tokens_total", "outcome" => outcome).increment(1);
+}
