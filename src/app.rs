@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fhir;
+use crate::identity::oidc::{Bearer, SettingsError};
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
 use crate::serve::{serve, serve_operators};
@@ -26,7 +27,7 @@ pub struct Running {
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
     listeners: [JoinHandle<()>; 2],
-    watcher: AbortHandle,
+    watchers: Vec<AbortHandle>,
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -36,6 +37,8 @@ pub enum StartError {
     Trust(#[from] TrustError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Oidc(#[from] SettingsError),
     #[error(transparent)]
     Gateway(#[from] Fault),
 }
@@ -47,10 +50,14 @@ impl App {
         let trust = Trust::load(&config.tls, clock.clone())?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
-        let gateway = Gateway::open(Arc::clone(&config), clock).await?;
+        let gateway = Gateway::open(Arc::clone(&config), clock.clone()).await?;
+        let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), clock)?.map(Arc::new);
         let (stop, stopped) = watch::channel(false);
-        let watcher = tokio::spawn(Arc::clone(&trust).watch()).abort_handle();
-        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone()));
+        let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
+        if let Some(bearer) = bearer.clone() {
+            watchers.push(tokio::spawn(async move { bearer.watch().await }).abort_handle());
+        }
+        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), bearer));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
         let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));
@@ -65,7 +72,7 @@ impl App {
             gateway,
             stop,
             listeners: [faces, health],
-            watcher,
+            watchers,
         })
     }
 }
@@ -77,7 +84,7 @@ impl Running {
         for listener in self.listeners {
             listener.await.map_err(|error| Fault::new("listener", error))?;
         }
-        self.watcher.abort();
+        self.watchers.iter().for_each(AbortHandle::abort);
         Ok(())
     }
 }

@@ -3,6 +3,9 @@
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
 mod bench;
+pub mod check {
+    pub mod token;
+}
 pub mod client;
 mod demo;
 mod import;

@@ -5,6 +5,7 @@
 //! line are done once, in [`routes`]. Source: contract 4 and 6, domain D.6 and E.
 
 pub mod answer;
+pub mod authorization;
 pub mod body;
 pub mod capability;
 pub mod consent;

@@ -27,10 +27,11 @@ use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
 use super::resource::Writing;
-use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
+use super::{authorization, body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::oidc::Bearer;
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
@@ -141,8 +142,8 @@ impl Operation {
 }
 
 /// The whole face, to be merged into the router of the professionals' listener.
-pub fn router(gateway: Gateway) -> Router {
-    let face = Arc::new(Face::new(gateway));
+pub fn router(gateway: Gateway, bearer: Option<Arc<Bearer>>) -> Router {
+    let face = Arc::new(Face::new(gateway, bearer));
     let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -161,6 +162,8 @@ pub fn router(gateway: Gateway) -> Router {
 /// What handlers work with.
 pub struct Face {
     pub gateway: Gateway,
+    /// Of access tokens, where a provider is configured.
+    bearer: Option<Arc<Bearer>>,
     base: String,
     reads: Arc<InFlight>,
     deposits: Arc<InFlight>,
@@ -169,7 +172,7 @@ pub struct Face {
 }
 
 impl Face {
-    pub fn new(gateway: Gateway) -> Self {
+    pub fn new(gateway: Gateway, bearer: Option<Arc<Bearer>>) -> Self {
         let limits = &gateway.config.limits;
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
@@ -177,6 +180,7 @@ impl Face {
             deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
             xml_bytes: Arc::new(Semaphore::new(limits.xml_bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
             gateway,
+            bearer,
         }
     }
 
@@ -252,6 +256,10 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
+        let token = authorization::access_token(self.bearer.as_deref(), &parts.headers, certificate).await;
+        if let Err(failure) = token {
+            return Err(self.gateway.turn_away_unidentified(&certificate.serial, failure).await);
+        }
         let stated = || {
             let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
             let headers = PurposeHeaders { purpose, reason };
@@ -507,7 +515,7 @@ mod tests {
         }
         let request = request.body(Body::empty()).unwrap();
         let (gateway, _folder) = gateway(10).await;
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = router(gateway, None).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
@@ -593,7 +601,7 @@ mod tests {
             let presented: PresentedCertificate =
                 Arc::new(Err(RefusedCertificate { serial: "0a1b".to_owned(), refusal }));
             let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
-            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            let response = router(gateway.clone(), None).oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
             assert!(response.headers().contains_key("x-request-id"));
             let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -607,7 +615,7 @@ mod tests {
     async fn a_full_lane_asks_to_come_back() {
         let (gateway, _folder) = gateway(0).await;
         let request = Request::builder().uri("/fhir/Patient").body(Body::empty()).unwrap();
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = router(gateway, None).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(http::header::RETRY_AFTER));
     }

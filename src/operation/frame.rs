@@ -63,14 +63,14 @@ impl Gateway {
     }
 
     /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
-    pub async fn turn_away_unidentified(&self, certificate_serial: &str, refusal: Refusal) -> Failure {
+    pub async fn turn_away_unidentified(&self, certificate_serial: &str, failure: impl Into<Failure>) -> Failure {
         let attempt = Attempt {
             actor: Actor::Unidentified { certificate_serial: certificate_serial.to_owned() },
             purpose: StatedPurpose::NotRead,
             action: Action::Request,
             now: self.clock.now(),
         };
-        self.write_down(&attempt, refusal.into()).await
+        self.write_down(&attempt, failure.into()).await
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::sha::{Fingerprinter, Sha256Hash};
-use crate::identity::statement::Statement;
+use super::AccessToken;
+use crate::domain::sha::{Fingerprinter, Sha256Hash, hex};
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -29,7 +29,7 @@ pub(super) struct TokenKey(Sha256Hash);
 /// What was found of a token.
 #[derive(Debug)]
 pub(super) struct Verified {
-    pub(super) statement: Arc<Statement>,
+    pub(super) token: Arc<AccessToken>,
     /// The last second at which it holds.
     pub(super) until_s: i64,
     /// Of the key that signed it; `None` where the provider itself was asked.
@@ -43,6 +43,11 @@ impl TokenKey {
         hash.update(&certificate.0);
         hash.update(token.as_bytes());
         Self(hash.finish().sha256)
+    }
+
+    /// Enough of it to tell tokens apart in a journal.
+    pub(super) fn short(&self) -> String {
+        hex(&self.0.0[..8])
     }
 }
 
@@ -79,7 +84,7 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::identity::caller::Purpose;
-    use crate::identity::statement::{AccessVisibility, StatedMode, StatedSubject};
+    use crate::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 
     const CERTIFICATE: Sha256Hash = Sha256Hash([1; 32]);
 
@@ -95,7 +100,8 @@ mod tests {
             visibility: AccessVisibility::Ordinary,
             software: None,
         };
-        Arc::new(Verified { statement: Arc::new(statement), until_s, signed_by: None })
+        let token = Arc::new(AccessToken { id: "jti".to_owned(), statement });
+        Arc::new(Verified { token, until_s, signed_by: None })
     }
 
     fn key(token: &str) -> TokenKey {

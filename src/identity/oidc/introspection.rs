@@ -79,16 +79,10 @@ impl Introspection {
         let mut request = Request::post(endpoint)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(ACCEPT, "application/json");
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
-        match &self.basic {
-            Some(basic) => request = request.header(AUTHORIZATION, basic),
-            None if self.client_id.is_empty() => {}
-            None => {
-                form.append_pair("client_id", &self.client_id);
-            }
+        if let Some(basic) = &self.basic {
+            request = request.header(AUTHORIZATION, basic);
         }
-        let answer = fetch.send(request, Bytes::from(form.finish())).await?;
+        let answer = fetch.send(request, self.form(token)).await?;
         let mut claims: Map<String, Value> =
             serde_json::from_slice(&answer).map_err(|error| FetchError::Content(error.to_string()))?;
         match claims.remove("active") {
@@ -96,6 +90,15 @@ impl Introspection {
             Some(Value::Bool(false)) => Ok(None),
             _ => Err(FetchError::Content("no `active`".to_owned())),
         }
+    }
+
+    fn form(&self, token: &str) -> Bytes {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("token", token).append_pair("token_type_hint", "access_token");
+        if self.basic.is_none() && !self.client_id.is_empty() {
+            form.append_pair("client_id", &self.client_id);
+        }
+        form.finish().into()
     }
 }
 

@@ -22,8 +22,8 @@ pub struct Judgement {
     /// What it states, if it were believed; `None` where that cannot be read.
     pub statement: Option<Statement>,
     pub refusals: Vec<Refusal>,
-    /// What was not judged, and what it would take.
-    pub unjudged: Vec<&'static str>,
+    /// What was not judged, and why not.
+    pub not_judged: Vec<(&'static str, &'static str)>,
 }
 
 /// Judges a token by `settings` and the keys at hand, as of `now`. Goes on after the first rule that is broken.
@@ -35,11 +35,13 @@ pub fn judge(
     terminology: &Terminology,
     now: Timestamp,
 ) -> Judgement {
-    let mut judgement = Judgement { facts: Vec::new(), statement: None, refusals: Vec::new(), unjudged: Vec::new() };
+    let mut judgement = Judgement { facts: Vec::new(), statement: None, refusals: Vec::new(), not_judged: Vec::new() };
     let jwt = match Presented::read(token) {
         Ok(Presented::Jwt(jwt)) => jwt,
         Ok(Presented::Opaque) if settings.introspection => {
-            judgement.unjudged.push("everything: the token is opaque, only the provider can read it (introspection)");
+            judgement
+                .not_judged
+                .push(("everything", "the token is opaque: only the provider can read it (introspection)"));
             return judgement;
         }
         Ok(Presented::Opaque) => {
@@ -56,11 +58,11 @@ pub fn judge(
         Some(keys) => judgement.refusals.extend(check_signature(&jwt, settings, keys).err()),
         None => {
             judgement.refusals.extend(algorithm_of(&jwt.header.alg, &settings.algorithms).err());
-            judgement.unjudged.push("the signature: no JWK Set was given");
+            judgement.not_judged.push(("the signature", "no JWK Set was given"));
         }
     }
     if certificate.is_none() {
-        judgement.unjudged.push("the binding to a certificate: no certificate was given");
+        judgement.not_judged.push(("the binding to a certificate", "no certificate was given"));
     }
     let fingerprint = certificate.map(|certificate| &certificate.fingerprint);
     let circumstances = Circumstances { settings, certificate: fingerprint, now, origin: Origin::Jwt };

@@ -40,6 +40,14 @@ use crate::domain::value_set::Terminology;
 use crate::refusal::{Failure, Refusal};
 use crate::tls::client_certificate::{ClientCertificate, Subject};
 
+/// An access token that is believed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct AccessToken {
+    /// `jti`; where there is none, the start of the token's hash: for the journal.
+    pub id: String,
+    pub statement: Statement,
+}
+
 /// The reader of access tokens.
 #[derive(Debug)]
 pub struct Bearer {
@@ -75,7 +83,7 @@ impl Bearer {
     /// What a token, presented on a connection with `certificate`, states of the caller.
     ///
     /// Errors: every `Token…` rule that it breaks; `TokenProvider` (wait) where the provider is needed and silent.
-    pub async fn statement(&self, token: &str, certificate: &ClientCertificate) -> Result<Arc<Statement>, Failure> {
+    pub async fn read(&self, token: &str, certificate: &ClientCertificate) -> Result<Arc<AccessToken>, Failure> {
         let key = TokenKey::new(token, &certificate.fingerprint);
         let published = self.provider.published().await;
         let still = |verified: &Verified| {
@@ -84,34 +92,40 @@ impl Bearer {
         };
         if let Some(verified) = self.cache.find(&key, self.clock.now().as_second(), still) {
             counted("kept");
-            return Ok(Arc::clone(&verified.statement));
+            return Ok(Arc::clone(&verified.token));
         }
         let verified = match Presented::read(token) {
-            Ok(Presented::Jwt(jwt)) => self.verify(&jwt, certificate).await,
-            Ok(Presented::Opaque) => self.introspect(token, published.ok(), certificate).await,
+            Ok(Presented::Jwt(jwt)) => self.verify(&jwt, &key, certificate).await,
+            Ok(Presented::Opaque) => self.introspect(token, &key, published.ok(), certificate).await,
             Err(refusal) => Err(vec![refusal]),
         };
         counted(if verified.is_ok() { "verified" } else { "refused" });
         let verified = Arc::new(verified.map_err(Failure::Refused)?);
         self.cache.keep(key, Arc::clone(&verified));
-        Ok(Arc::clone(&verified.statement))
+        Ok(Arc::clone(&verified.token))
     }
 
-    async fn verify(&self, jwt: &Jwt<'_>, certificate: &ClientCertificate) -> Result<Verified, Vec<Refusal>> {
+    async fn verify(
+        &self,
+        jwt: &Jwt<'_>,
+        token_key: &TokenKey,
+        certificate: &ClientCertificate,
+    ) -> Result<Verified, Vec<Refusal>> {
         let algorithm = algorithm_of(&jwt.header.alg, &self.settings.algorithms).map_err(one)?;
         let kid = jwt.header.kid.as_deref();
         let published = self.provider.published_with(kid, algorithm).await.map_err(one)?;
         let key = published.keys.find(kid, algorithm).ok_or_else(|| one(unknown_key(kid, &published.keys)))?;
         key.verify(jwt, algorithm).map_err(one)?;
         let now = self.clock.now();
-        let (statement, end_s) = self.read(&jwt.claims, certificate, Origin::Jwt, now)?;
+        let (token, end_s) = self.believe(&jwt.claims, token_key, certificate, Origin::Jwt, now)?;
         // A signed token without an end was refused above.
-        Ok(Verified { statement, until_s: end_s.unwrap_or(i64::MIN), signed_by: Some(key.thumbprint) })
+        Ok(Verified { token, until_s: end_s.unwrap_or(i64::MIN), signed_by: Some(key.thumbprint) })
     }
 
     async fn introspect(
         &self,
         token: &str,
+        token_key: &TokenKey,
         published: Option<Arc<Published>>,
         certificate: &ClientCertificate,
     ) -> Result<Verified, Vec<Refusal>> {
@@ -124,19 +138,20 @@ impl Bearer {
         let endpoint = endpoint.ok_or_else(|| one(provider::unavailable("no introspection endpoint")))?;
         let claims = introspection.ask(&self.provider.fetch, endpoint, token).await.map_err(one)?;
         let now = self.clock.now();
-        let (statement, end_s) = self.read(&claims, certificate, Origin::Introspection, now)?;
+        let (token, end_s) = self.believe(&claims, token_key, certificate, Origin::Introspection, now)?;
         let held_s = now.as_second() + i64::from(self.settings.introspection_seconds);
-        Ok(Verified { statement, until_s: end_s.map_or(held_s, |end_s| end_s.min(held_s)), signed_by: None })
+        Ok(Verified { token, until_s: end_s.map_or(held_s, |end_s| end_s.min(held_s)), signed_by: None })
     }
 
     /// Claims that are the provider's -> what they state, and the last second at which they do.
-    fn read(
+    fn believe(
         &self,
         claims: &Map<String, Value>,
+        token_key: &TokenKey,
         certificate: &ClientCertificate,
         origin: Origin,
         now: Timestamp,
-    ) -> Result<(Arc<Statement>, Option<i64>), Vec<Refusal>> {
+    ) -> Result<(Arc<AccessToken>, Option<i64>), Vec<Refusal>> {
         let circumstances =
             Circumstances { settings: &self.settings, certificate: Some(&certificate.fingerprint), now, origin };
         let refusals = circumstances.refusals(claims);
@@ -144,7 +159,9 @@ impl Bearer {
             return Err(refusals);
         }
         let statement = professional::read(claims, structure_of(certificate), &self.terminology, now)?;
-        Ok((Arc::new(statement), circumstances.end_s(claims)))
+        let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| jti.len() <= JTI_BYTES_MAX);
+        let id = jti.map_or_else(|| token_key.short(), str::to_owned);
+        Ok((Arc::new(AccessToken { id, statement }), circumstances.end_s(claims)))
     }
 }
 
@@ -162,3 +179,5 @@ fn one(refusal: Refusal) -> Vec<Refusal> {
 fn counted(outcome: &'static str) {
     metrics::counter!("carnet_oidc_tokens_total", "outcome" => outcome).increment(1);
 }
+
+const JTI_BYTES_MAX: usize = 128;
