@@ -14,6 +14,7 @@ mod deposit;
 mod handshake;
 mod layering;
 mod listening;
+mod oidc;
 mod pressure;
 mod read;
 mod readme;

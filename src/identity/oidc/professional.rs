@@ -63,7 +63,13 @@ fn read_id(claims: &Map<String, Value>) -> Result<PsIdNat, Refusal> {
     let Some(id) = text(claims, CLAIM)? else {
         return Err(wrong(CLAIM, "nothing", "the PS_IdNat of the professional"));
     };
-    id.parse().map_err(|error| wrong(CLAIM, &ins::mask(id), &format!("a PS_IdNat; {error}")))
+    id.parse().map_err(|_| {
+        wrong(
+            CLAIM,
+            &ins::mask(id),
+            "a PS_IdNat: a type digit and the number, e.g. 8 and the 11 digits of an RPPS number",
+        )
+    })
 }
 
 /// As the professional practises; else as their identity says.
@@ -328,3 +334,103 @@ const REASON_CHARS_MAX: usize = 500;
 const CODE_CHARS_MAX: usize = 64;
 const ROLES_MAX: usize = 32;
 const SHOWN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read_now(claims: &Value, calling: Option<&str>) -> Result<Statement, Vec<Refusal>> {
+        let calling = calling.map(|id| id.parse().unwrap());
+        let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        read(claims.as_object().unwrap(), calling.as_ref(), &Terminology::load().unwrap(), now)
+    }
+
+    /// As the provider's own test environment shapes it: a pharmacist with two places of work.
+    fn pharmacist() -> Value {
+        json!({
+            "SubjectNameID": "899700000024", "given_name": "Anne", "family_name": "TEST",
+            "SubjectRole": ["21^1.2.250.1.213.1.1.5.5"], "SubjectOrganizationID": "R10001",
+            "Secteur_Activite": "SA33^1.2.250.1.71.4.2.4", "Mode_Acces_Raison": "",
+            "SubjectRefPro": { "exercices": [{
+                "codeProfession": "21", "codeCategorieProfessionnelle": "C", "codeSavoirFaire": "",
+                "activities": [
+                    { "codeSecteurDactivite": "SA33", "codeSectionPharmacien": "A", "numeroFinessSite": "",
+                      "identifiantTechniqueDeLaStructure": "R10001", "ancienIdentifiantDeLaStructure": "499700000024007" },
+                    { "codeSecteurDactivite": "SA01", "codeSectionPharmacien": "H", "numeroFinessSite": "0B0172805",
+                      "numeroFinessetablissementJuridique": "1B0062023",
+                      "identifiantTechniqueDeLaStructure": "F0B0172805", "ancienIdentifiantDeLaStructure": "10B0172805" },
+                ] }] },
+        })
+    }
+
+    #[test]
+    fn a_technical_id_becomes_the_struct_id_nat_of_its_activity() {
+        let statement = read_now(&pharmacist(), None).unwrap();
+        assert_eq!(statement.structure.as_str(), "499700000024007");
+        let roles: Vec<(&str, &str)> =
+            statement.roles.iter().map(|role| (role.system.as_str(), role.code.as_str())).collect();
+        let expected = [(PROFESSION_SYSTEM, "21"), (SECTION_PHARMACIEN_SYSTEM, "A"), (SECTION_PHARMACIEN_SYSTEM, "H")];
+        assert_eq!(roles, expected);
+        assert_eq!(statement.roles[0].display.as_deref(), Some("Pharmacien"));
+    }
+
+    #[test]
+    fn who_chose_no_structure_works_where_the_call_comes_from() {
+        let mut claims = pharmacist();
+        claims["SubjectOrganizationID"] = "".into();
+        claims["Secteur_Activite"] = "".into();
+        for calling in ["10B0172805", "11B0062023"] {
+            let statement = read_now(&claims, Some(calling)).unwrap();
+            assert_eq!(statement.structure.as_str(), "10B0172805", "the site, whether it or its legal entity calls");
+            assert_eq!(statement.sector.unwrap().code, "SA01");
+        }
+        let refusals = read_now(&claims, Some("1350000899")).unwrap_err();
+        let (found, expected) = (&refusals[0].found, &refusals[0].expected);
+        assert!(found.contains("10B0172805") && expected.contains("1350000899"), "{}", refusals[0]);
+        assert_eq!(read_now(&claims, None).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn all_that_is_missing_is_told_at_once() {
+        let places: Vec<String> =
+            read_now(&json!({}), None).unwrap_err().into_iter().map(|refusal| refusal.place).collect();
+        let claims = ["SubjectNameID", "SubjectRole", "SubjectOrganizationID"];
+        assert_eq!(places, claims.map(|claim| format!("token, claim {claim}")));
+    }
+
+    #[test]
+    fn a_profession_is_one_of_its_own_table() {
+        for (role, system) in [
+            ("60^1.2.250.1.213.1.1.5.5", PROFESSION_SYSTEM),
+            ("93^1.2.250.1.213.1.1.5.5", "1.2.250.1.213.1.6.1.109"),
+            ("10^1.2.250.1.71.1.2.7", PROFESSION_SYSTEM),
+            ("10", PROFESSION_SYSTEM),
+        ] {
+            let mut claims = pharmacist();
+            claims["SubjectRole"] = json!(role);
+            assert_eq!(read_now(&claims, None).unwrap().roles[0].system, system, "{role}");
+        }
+        for role in ["20^1.2.250.1.213.1.1.5.5", "10^1.2.3", "^", "médecin"] {
+            let mut claims = pharmacist();
+            claims["SubjectRole"] = json!([role]);
+            assert_eq!(read_now(&claims, None).unwrap_err()[0].place, "token, claim SubjectRole", "{role}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_of_any_claim_is_read_or_refused(
+            claim in "SubjectNameID|SubjectRole|SubjectOrganizationID|SubjectRefPro|Mode_Acces_Raison|Secteur_Activite",
+            text in "\\PC*",
+        ) {
+            for value in [json!(text), json!([text]), json!({ "exercices": text }), json!(1), Value::Null] {
+                let mut claims = pharmacist();
+                claims[&claim] = value;
+                let _ = read_now(&claims, Some("1350000899"));
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use carnet::clock::Clock;
 use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
 use carnet::operation::gateway::Gateway;
-use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
+use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use tempfile::TempDir;
 
 use super::Caller;
@@ -116,9 +116,7 @@ impl TestGateway {
     }
 
     fn caller(&self, id: &str, holder: &Holder) -> Caller {
-        let pki = &shared_pki().pki;
-        let issued = pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
-        Caller::new(id, &self.server_ca, &issued, self.base())
+        Caller::new(id, &self.server_ca, &issue(holder), self.base())
     }
 
     /// Base of the FHIR face.
@@ -151,6 +149,12 @@ impl Builder {
             std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
         TestGateway { running, _folder: self.folder, server_ca }
     }
+}
+
+/// A certificate of the PKI that all test gateways trust.
+pub(crate) fn issue(holder: &Holder) -> Issued {
+    let pki = &shared_pki().pki;
+    pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate")
 }
 
 pub(crate) fn patient() -> Ins {
