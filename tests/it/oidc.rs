@@ -1,11 +1,13 @@
 //! Access tokens against a real provider over TLS: what is believed, what is refused and why, and how often it is asked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use carnet::clock::Clock;
 use carnet::config::{Oidc, SignatureAlgorithm};
 use carnet::domain::code::Code;
+use carnet::domain::sha::Fingerprint;
 use carnet::domain::value_set::Terminology;
 use carnet::identity::caller::Purpose;
 use carnet::identity::oidc::{AccessToken, Bearer, KeySet, judge};
@@ -22,7 +24,7 @@ use serde_json::{Value, json};
 
 use super::support::TestGateway;
 use super::support::gateway::issue;
-use super::support::provider::{Answer, DISCOVERY, INTROSPECTION, KEYS, Provider, SigningKey};
+use super::support::provider::{Answer, DISCOVERY, INTROSPECTION, INTROSPECTION_MTLS, KEYS, Provider, SigningKey};
 
 /// A provider, a reader of its tokens whose clock stands still, and the certificate of a hospital.
 struct Scene {
@@ -228,10 +230,10 @@ async fn what_a_token_says_of_its_own_key_is_not_heard() {
         x5u: Some("https://thief.example/certificate".to_owned()),
         ..Header::new(Algorithm::RS256)
     };
-    assert_eq!(scene.rule(&thief.sign_with(header(Some("one")), &scene.claims())).await, Rule::TokenSignature);
-    assert_eq!(scene.rule(&thief.sign_with(header(None), &scene.claims())).await, Rule::TokenSignature);
+    assert_eq!(scene.rule(&thief.sign_with(&header(Some("one")), &scene.claims())).await, Rule::TokenSignature);
+    assert_eq!(scene.rule(&thief.sign_with(&header(None), &scene.claims())).await, Rule::TokenSignature);
     for kid in ["../../../dev/null", "' OR 1=1 --", "https://thief.example/keys", ""] {
-        assert_eq!(scene.rule(&thief.sign_with(header(Some(kid)), &scene.claims())).await, Rule::TokenKey, "{kid}");
+        assert_eq!(scene.rule(&thief.sign_with(&header(Some(kid)), &scene.claims())).await, Rule::TokenKey, "{kid}");
     }
 }
 
@@ -309,7 +311,7 @@ async fn unknown_keys_make_one_fetch_an_interval() {
         scene.move_clock(30.seconds());
         for n in 0..20 {
             let header = Header { kid: Some(format!("stranger {n}")), ..Header::new(Algorithm::ES256) };
-            assert_eq!(scene.rule(&stranger.sign_with(header, &scene.claims())).await, Rule::TokenKey);
+            assert_eq!(scene.rule(&stranger.sign_with(&header, &scene.claims())).await, Rule::TokenKey);
         }
         assert_eq!(scene.provider.asked(KEYS), 1 + round);
     }
@@ -419,6 +421,31 @@ async fn an_opaque_token_is_what_the_provider_says_and_kept_for_a_while() {
     assert_eq!(scene.rule("opaque").await, Rule::TokenInactive);
     assert_eq!(scene.rule("opaque").await, Rule::TokenInactive);
     assert_eq!(scene.provider.asked(INTROSPECTION), 3, "what is inactive is not remembered");
+}
+
+#[tokio::test]
+async fn a_provider_may_know_this_gateway_by_its_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let struct_id = "1350009999".parse().unwrap();
+    let holder = Holder::Organisation { struct_id, name: "CARNET".to_owned(), application: "CARNET".to_owned() };
+    let ours = issue(&holder);
+    ours.write(&folder.path().join("carnet")).unwrap();
+    let scene = Scene::with(SigningKey::rsa("one"), |settings| {
+        settings.introspection = true;
+        settings.client_secret = PathBuf::new();
+        settings.client_certificate = folder.path().join("carnet.pem");
+        settings.client_key = folder.path().join("carnet.key");
+    })
+    .await;
+    let mut claims = scene.claims();
+    claims["active"] = true.into();
+    scene.provider.know("opaque", claims);
+    assert!(scene.read("opaque").await.is_ok());
+    let leaf = CertificateDer::from_pem_slice(ours.certificate_pem.as_bytes()).unwrap();
+    assert_eq!(scene.provider.last_certificate(), Some(Fingerprint::of(&leaf).sha256));
+    let (form, authorization) = scene.provider.last_question();
+    assert_eq!(form, "token=opaque&token_type_hint=access_token&client_id=carnet+%26+co");
+    assert_eq!((authorization.as_str(), scene.provider.asked(INTROSPECTION_MTLS)), ("", 1));
 }
 
 #[tokio::test]

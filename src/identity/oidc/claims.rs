@@ -34,7 +34,7 @@ impl Circumstances<'_> {
     /// Every rule that the claims break.
     pub(super) fn refusals(&self, claims: &Map<String, Value>) -> Vec<Refusal> {
         let checks = [
-            self.check_kind(claims),
+            check_kind(claims),
             self.check_issuer(claims),
             self.check_audience(claims),
             self.check_end(claims),
@@ -50,16 +50,6 @@ impl Circumstances<'_> {
     pub(super) fn end_s(&self, claims: &Map<String, Value>) -> Option<i64> {
         let exp = instant(claims, "exp").ok()??;
         Some(exp.saturating_add(i64::from(self.settings.skew_seconds)))
-    }
-
-    /// Providers mark ID and refresh tokens by a claim of the name of the header's parameter.
-    fn check_kind(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
-        match claims.get("typ").map(|typ| typ.as_str().unwrap_or("something else than text")) {
-            Some(typ) if !typ.eq_ignore_ascii_case("Bearer") => {
-                Err(Refusal::new(Rule::TokenForm, place("typ"), typ, "Bearer, or nothing: an access token"))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
@@ -87,7 +77,6 @@ impl Circumstances<'_> {
 
     fn check_end(&self, claims: &Map<String, Value>) -> Result<(), Refusal> {
         match (instant(claims, "exp")?, self.origin) {
-            (None, Origin::Introspection) => Ok(()),
             (None, Origin::Jwt) => Err(self.off("exp", "nothing".to_owned(), "an end")),
             (Some(exp), _) if exp.saturating_add(i64::from(self.settings.skew_seconds)) < self.now.as_second() => {
                 let ago = self.now.as_second() - exp;
@@ -154,6 +143,16 @@ impl Circumstances<'_> {
     }
 }
 
+/// Providers mark ID and refresh tokens by a claim of the name of the header's parameter.
+fn check_kind(claims: &Map<String, Value>) -> Result<(), Refusal> {
+    match claims.get("typ").map(|typ| typ.as_str().unwrap_or("something else than text")) {
+        Some(typ) if !typ.eq_ignore_ascii_case("Bearer") => {
+            Err(Refusal::new(Rule::TokenForm, place("typ"), typ, "Bearer, or nothing: an access token"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// As `cnf` holds it.
 pub(super) fn thumbprint(certificate: &Sha256Hash) -> String {
     URL_SAFE_NO_PAD.encode_to_string(certificate.0)
@@ -162,11 +161,8 @@ pub(super) fn thumbprint(certificate: &Sha256Hash) -> String {
 /// NumericDate: seconds since 1970, perhaps with a fraction, which is dropped.
 fn instant(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Refusal> {
     let Some(value) = claims.get(name) else { return Ok(None) };
-    #[expect(clippy::cast_possible_truncation, reason = "bounded by the line above the cast")]
-    let seconds = value.as_i64().or_else(|| {
-        let seconds = value.as_f64()?;
-        (0.0..SECONDS_MAX as f64).contains(&seconds).then_some(seconds as i64)
-    });
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and is held against the bounds below")]
+    let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64));
     match seconds.filter(|seconds| (0..SECONDS_MAX).contains(seconds)) {
         Some(seconds) => Ok(Some(seconds)),
         None => Err(Refusal::new(

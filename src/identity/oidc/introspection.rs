@@ -32,13 +32,14 @@ impl Introspection {
         if !settings.introspection {
             return Ok(None);
         }
-        let basic = match settings.client_secret.as_os_str().is_empty() {
-            true => None,
-            false => Some(basic(&settings.client_id, &read_secret(&settings.client_secret)?)),
+        let basic = if settings.client_secret.as_os_str().is_empty() {
+            None
+        } else {
+            basic(&settings.client_id, &read_secret(&settings.client_secret)?)
         };
         Ok(Some(Self {
             client_id: settings.client_id.clone(),
-            basic: basic.flatten(),
+            basic,
             places: Semaphore::new(settings.introspections_in_flight_max.min(Semaphore::MAX_PERMITS)),
             within: Duration::from_secs(u64::from(settings.timeout_seconds)),
         }))

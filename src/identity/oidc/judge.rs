@@ -54,12 +54,12 @@ pub fn judge(
         }
     };
     judgement.facts = facts(&jwt);
-    match keys {
-        Some(keys) => judgement.refusals.extend(check_signature(&jwt, settings, keys).err()),
-        None => {
-            judgement.refusals.extend(algorithm_of(&jwt.header.alg, &settings.algorithms).err());
-            judgement.not_judged.push(("the signature", "no JWK Set was given"));
-        }
+    judgement.refusals.extend(match keys {
+        Some(keys) => check_signature(&jwt, settings, keys).err(),
+        None => algorithm_of(&jwt.header.alg, &settings.algorithms).err(),
+    });
+    if keys.is_none() {
+        judgement.not_judged.push(("the signature", "no JWK Set was given"));
     }
     if certificate.is_none() {
         judgement.not_judged.push(("the binding to a certificate", "no certificate was given"));

@@ -25,7 +25,7 @@ pub(super) struct Key {
     /// The only one it is for, where it says so.
     algorithm: Option<String>,
     curve: Option<String>,
-    key: DecodingKey,
+    decoding: DecodingKey,
     /// Same for the same key whatever set it stands in.
     pub(super) thumbprint: Sha256Hash,
 }
@@ -101,7 +101,7 @@ impl Key {
             _ => return None,
         };
         let thumbprint = Fingerprint::of(parts.as_bytes()).sha256;
-        Some(Self { kid: jwk.kid, algorithm: jwk.alg, curve: jwk.crv, key: key.ok()?, thumbprint })
+        Some(Self { kid: jwk.kid, algorithm: jwk.alg, curve: jwk.crv, decoding: key.ok()?, thumbprint })
     }
 
     fn fits(&self, algorithm: SignatureAlgorithm) -> bool {
@@ -111,26 +111,20 @@ impl Key {
             SignatureAlgorithm::EdDSA => Some("Ed25519"),
             _ => None,
         };
-        self.key.family() == of_library(algorithm).family()
+        self.decoding.family() == of_library(algorithm).family()
             && needed.is_none_or(|curve| self.curve.as_deref() == Some(curve))
             && self.algorithm.as_deref().is_none_or(|only| only == name(algorithm))
     }
 
     /// Errors: `TokenSignature`.
     pub(super) fn verify(&self, jwt: &Jwt<'_>, algorithm: SignatureAlgorithm) -> Result<(), Refusal> {
-        match crypto::verify(jwt.signature, jwt.signed.as_bytes(), &self.key, of_library(algorithm)) {
-            Ok(true) => Ok(()),
-            Ok(false) | Err(_) => {
-                let found =
-                    format!("a signature that key {} did not make", self.kid.as_deref().unwrap_or("without kid"));
-                Err(Refusal::new(
-                    Rule::TokenSignature,
-                    "token, signature",
-                    found,
-                    "the signature of the provider over header and payload, unchanged",
-                ))
-            }
+        const EXPECTED: &str = "the signature of the provider over header and payload, unchanged";
+        let by_this_key = crypto::verify(jwt.signature, jwt.signed.as_bytes(), &self.decoding, of_library(algorithm));
+        if by_this_key.unwrap_or(false) {
+            return Ok(());
         }
+        let found = format!("a signature that key {} did not make", self.kid.as_deref().unwrap_or("without kid"));
+        Err(Refusal::new(Rule::TokenSignature, "token, signature", found, EXPECTED))
     }
 }
 

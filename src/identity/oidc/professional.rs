@@ -72,7 +72,7 @@ fn read_id(claims: &Map<String, Value>) -> Result<PsIdNat, Refusal> {
     })
 }
 
-/// As the professional practises; else as their identity says.
+/// Prénom and nom, as the provider has them.
 fn name(claims: &Map<String, Value>) -> Option<String> {
     let part = |claim| claims.get(claim).and_then(Value::as_str).map(str::trim).filter(|part| !part.is_empty());
     let parts: Vec<&str> = [part("given_name"), part("family_name")].into_iter().flatten().collect();

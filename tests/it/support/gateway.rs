@@ -1,6 +1,7 @@
 //! `TestGateway`: a gateway of its own for each test, with a fresh database and a development PKI.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -155,6 +156,11 @@ impl Builder {
 pub(crate) fn issue(holder: &Holder) -> Issued {
     let pki = &shared_pki().pki;
     pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate")
+}
+
+/// The authorities of those certificates.
+pub(crate) fn client_roots() -> PathBuf {
+    shared_pki().folder.path().join("certs/client-roots.pem")
 }
 
 pub(crate) fn patient() -> Ins {

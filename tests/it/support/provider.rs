@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::any;
+use axum::{Extension, Router};
 use base64_simd::URL_SAFE_NO_PAD;
 use carnet::config::Oidc;
+use carnet::domain::sha::{Fingerprint, Sha256Hash};
 use carnet::tls::client_certificate::ClientCertificate;
 use http::{HeaderMap, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -18,12 +19,16 @@ use jiff::Timestamp;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
-use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+
+use super::gateway::client_roots;
 
 pub(crate) const CLIENT_ID: &str = "carnet & co";
 pub(crate) const SECRET: &str = "s3cret/+";
@@ -54,6 +59,7 @@ struct State {
     asked: HashMap<String, usize>,
     last_form: String,
     last_authorization: String,
+    last_certificate: Option<Sha256Hash>,
 }
 
 #[derive(Clone)]
@@ -68,6 +74,8 @@ pub(crate) enum Answer {
 pub(crate) const DISCOVERY: &str = "/auth/.well-known/openid-configuration";
 pub(crate) const KEYS: &str = "/auth/certs";
 pub(crate) const INTROSPECTION: &str = "/auth/introspect";
+/// For clients that show a certificate.
+pub(crate) const INTROSPECTION_MTLS: &str = "/auth/mtls/introspect";
 
 impl SigningKey {
     pub(crate) fn rsa(kid: &str) -> Self {
@@ -96,11 +104,11 @@ impl SigningKey {
     }
 
     pub(crate) fn sign(&self, claims: &Value) -> String {
-        self.sign_with(Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) }, claims)
+        self.sign_with(&Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) }, claims)
     }
 
-    pub(crate) fn sign_with(&self, header: Header, claims: &Value) -> String {
-        jsonwebtoken::encode(&header, claims, &self.key).expect("token")
+    pub(crate) fn sign_with(&self, header: &Header, claims: &Value) -> String {
+        jsonwebtoken::encode(header, claims, &self.key).expect("token")
     }
 }
 
@@ -151,6 +159,11 @@ impl Provider {
         (state.last_form.clone(), state.last_authorization.clone())
     }
 
+    /// Fingerprint of the certificate that came with it.
+    pub(crate) fn last_certificate(&self) -> Option<Sha256Hash> {
+        self.lock().last_certificate
+    }
+
     /// What a gateway must be told of this provider.
     pub(crate) fn settings(&self) -> Oidc {
         Oidc {
@@ -187,23 +200,32 @@ impl Provider {
 
     fn serve(&self, listener: TcpListener, certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut roots = RootCertStore::empty();
+        let authorities = CertificateDer::pem_file_iter(client_roots()).expect("roots");
+        roots.add_parsable_certificates(authorities.map(|authority| authority.expect("PEM")));
+        let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let clients = clients.allow_unauthenticated().build().expect("verifier");
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_no_client_auth()
+            .with_client_cert_verifier(clients)
             .with_single_cert(vec![certificate], key)
             .expect("certificate");
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let (state, base) = (Arc::clone(&self.state), format!("https://localhost:{}", self.port));
-        let router = Router::new().fallback(any(move |uri: Uri, headers: HeaderMap, body: Bytes| {
-            respond(Arc::clone(&state), base.clone(), uri, headers, body)
-        }));
+        let router = Router::new().fallback(any(
+            move |shown: Extension<Option<Sha256Hash>>, uri: Uri, headers: HeaderMap, body: Bytes| {
+                respond(Arc::clone(&state), base.clone(), shown.0, uri, headers, body)
+            },
+        ));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, router) = (acceptor.clone(), router.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    let service = TowerToHyperService::new(router);
+                    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                    let shown = shown.map(|leaf| Fingerprint::of(leaf).sha256);
+                    let service = TowerToHyperService::new(router.layer(Extension(shown)));
                     let _ =
                         auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
                 });
@@ -216,15 +238,23 @@ impl Provider {
     }
 }
 
-async fn respond(state: Arc<Mutex<State>>, base: String, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn respond(
+    state: Arc<Mutex<State>>,
+    base: String,
+    shown: Option<Sha256Hash>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let path = uri.path().to_owned();
     let instead = {
         let mut state = state.lock().expect("no panic");
         *state.asked.entry(path.clone()).or_default() += 1;
-        if path == INTROSPECTION {
+        if path == INTROSPECTION || path == INTROSPECTION_MTLS {
+            state.last_certificate = shown;
             state.last_form = String::from_utf8_lossy(&body).into_owned();
             let text = headers.get("authorization").and_then(|value| value.to_str().ok());
-            state.last_authorization = text.unwrap_or_default().to_owned();
+            text.unwrap_or_default().clone_into(&mut state.last_authorization);
         }
         state.instead.get(path.as_str()).cloned()
     };
@@ -242,9 +272,10 @@ async fn respond(state: Arc<Mutex<State>>, base: String, uri: Uri, headers: Head
             "issuer": format!("{base}/auth"),
             "jwks_uri": format!("{base}{KEYS}"),
             "introspection_endpoint": format!("{base}{INTROSPECTION}"),
+            "mtls_endpoint_aliases": { "introspection_endpoint": format!("{base}{INTROSPECTION_MTLS}") },
         })),
         None if path == KEYS => json(&json!({ "keys": state.lock().expect("no panic").keys })),
-        None if path == INTROSPECTION => {
+        None if path == INTROSPECTION || path == INTROSPECTION_MTLS => {
             let token =
                 form_urlencoded::parse(&body).find(|(name, _)| name == "token").map(|(_, token)| token.into_owned());
             let known = state.lock().expect("no panic").opaque.get(&token.unwrap_or_default()).cloned();
