@@ -23,13 +23,16 @@ pub struct Oidc {
     pub acr_values: Vec<String>,
     /// How far our clock and the provider's may disagree.
     pub skew_seconds: u32,
+    /// Asks the provider for what a token leaves out of the professional.
+    pub userinfo: bool,
     /// Asks the provider about tokens that are no JWT (RFC 7662).
     pub introspection: bool,
     /// Instead of the endpoint that discovery names.
     pub introspection_endpoint: String,
     /// For how long a positive answer holds, and never past the token's own end.
     pub introspection_seconds: u32,
-    pub introspections_in_flight_max: usize,
+    /// Questions about tokens (introspection, userinfo) at one time.
+    pub questions_in_flight_max: usize,
     pub client_id: String,
     /// File that holds the secret.
     pub client_secret: PathBuf,
@@ -74,10 +77,11 @@ impl Default for Oidc {
             require_bound_tokens: true,
             acr_values: ["eidas1", "eidas2", "eidas3"].map(str::to_owned).to_vec(),
             skew_seconds: 30,
+            userinfo: false,
             introspection: false,
             introspection_endpoint: String::new(),
             introspection_seconds: 30,
-            introspections_in_flight_max: 16,
+            questions_in_flight_max: 16,
             client_id: String::new(),
             client_secret: PathBuf::new(),
             client_certificate: PathBuf::new(),
@@ -142,9 +146,7 @@ impl Oidc {
                 "an interval of 0 seconds would ask the provider without end, or never let it answer",
             ),
             (
-                self.response_bytes_max == 0
-                    || (self.introspection && self.introspections_in_flight_max == 0)
-                    || self.verified_tokens_max == 0,
+                self.response_bytes_max == 0 || self.questions_in_flight_max == 0 || self.verified_tokens_max == 0,
                 "oidc",
                 "a limit of 0 lets nothing through",
             ),

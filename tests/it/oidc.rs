@@ -24,7 +24,9 @@ use serde_json::{Value, json};
 
 use super::support::TestGateway;
 use super::support::gateway::issue;
-use super::support::provider::{Answer, DISCOVERY, INTROSPECTION, INTROSPECTION_MTLS, KEYS, Provider, SigningKey};
+use super::support::provider::{
+    Answer, DISCOVERY, INTROSPECTION, INTROSPECTION_MTLS, KEYS, Provider, SigningKey, USERINFO,
+};
 
 /// A provider, a reader of its tokens whose clock stands still, and the certificate of a hospital.
 struct Scene {
@@ -421,6 +423,42 @@ async fn an_opaque_token_is_what_the_provider_says_and_kept_for_a_while() {
     assert_eq!(scene.rule("opaque").await, Rule::TokenInactive);
     assert_eq!(scene.rule("opaque").await, Rule::TokenInactive);
     assert_eq!(scene.provider.asked(INTROSPECTION), 3, "what is inactive is not remembered");
+}
+
+#[tokio::test]
+async fn what_the_token_leaves_out_of_the_professional_is_asked_for_once() {
+    let scene = Scene::with(SigningKey::rsa("one"), |settings| settings.userinfo = true).await;
+    let mut told = scene.claims();
+    let mut claims = told.clone();
+    let left_out =
+        ["SubjectRole", "SubjectOrganizationID", "SubjectRefPro", "Secteur_Activite", "given_name", "family_name"];
+    for name in left_out {
+        claims.as_object_mut().unwrap().remove(name);
+    }
+    told["SubjectNameID"] = "810000000029".into();
+    scene.provider.answer(USERINFO, Some(Answer::Text(told.to_string())));
+    let token = scene.key.sign(&claims);
+    for _ in 0..3 {
+        let statement = &scene.read(&token).await.unwrap().statement;
+        assert_eq!((statement.subject.id.as_str(), statement.roles[0].code.as_str()), ("810000000011", "10"));
+        assert_eq!(statement.subject.name.as_deref(), Some("Claire MARTIN"));
+    }
+    assert_eq!(scene.provider.asked(USERINFO), 1);
+
+    scene.move_clock(1.seconds());
+    let again = || {
+        let mut claims = claims.clone();
+        claims["jti"] = "e2".into();
+        scene.key.sign(&claims)
+    };
+    told["sub"] = "f:1:810000000029".into();
+    scene.provider.answer(USERINFO, Some(Answer::Text(told.to_string())));
+    let refusal = scene.refused(&again()).await;
+    assert_eq!((refusal.rule, refusal.place.as_str()), (Rule::TokenClaim, "userinfo, claim sub"));
+    for answer in [Answer::Status(401), Answer::Text("[]".to_owned()), Answer::Silence] {
+        scene.provider.answer(USERINFO, Some(answer));
+        assert_eq!(scene.rule(&again()).await, Rule::TokenProvider);
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use tokio::sync::Semaphore;
 
 use crate::config::Oidc;
 
@@ -26,6 +27,8 @@ pub(super) struct Fetch {
     hosts: Vec<(String, u16)>,
     within: Duration,
     bytes_max: usize,
+    /// For questions about tokens.
+    places: Semaphore,
 }
 
 /// Why the settings of a provider cannot be used: a sentence for the operator.
@@ -48,6 +51,8 @@ pub enum SettingsError {
 pub(super) enum FetchError {
     #[error("{0} is no https address of a host in oidc.issuer or oidc.hosts")]
     Host(String),
+    #[error("no place among oidc.questions_in_flight_max within {} s", .0.as_secs())]
+    Crowded(Duration),
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
     #[error("connection: {0}")]
@@ -74,7 +79,7 @@ impl Fetch {
         let client = Client::builder(TokioExecutor::new())
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(settings.introspections_in_flight_max)
+            .pool_max_idle_per_host(settings.questions_in_flight_max)
             .http1_max_buf_size(HEADER_BYTES_MAX)
             .build(connector);
         let mut hosts = Vec::new();
@@ -86,15 +91,24 @@ impl Fetch {
                 uri.and_then(|uri| authority(&uri)).ok_or_else(|| address("oidc.hosts", host, "HOST or HOST:PORT"))?,
             );
         }
-        Ok(Self { client, hosts, within, bytes_max: settings.response_bytes_max })
+        let places = Semaphore::new(settings.questions_in_flight_max.min(Semaphore::MAX_PERMITS));
+        Ok(Self { client, hosts, within, bytes_max: settings.response_bytes_max, places })
     }
 
     pub(super) async fn get(&self, address: &str) -> Result<Bytes, FetchError> {
         self.send(Request::get(address), Bytes::new()).await
     }
 
+    /// The same for a question that a caller's token makes: so many at a time, whatever is presented.
+    pub(super) async fn ask(&self, request: http::request::Builder, body: Bytes) -> Result<Bytes, FetchError> {
+        match tokio::time::timeout(self.within, self.places.acquire()).await {
+            Ok(Ok(_place)) => self.send(request, body).await,
+            _ => Err(FetchError::Crowded(self.within)),
+        }
+    }
+
     /// Sends a request; the answer must be a 200.
-    pub(super) async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Bytes, FetchError> {
+    async fn send(&self, request: http::request::Builder, body: Bytes) -> Result<Bytes, FetchError> {
         let asked = request.uri_ref().map(ToString::to_string).unwrap_or_default();
         let host = request.uri_ref().and_then(authority);
         let request = match request.body(Full::new(body)) {

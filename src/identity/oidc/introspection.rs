@@ -1,14 +1,10 @@
 //! Asks the provider about a token that only it can read. Source: RFC 7662, RFC 6749 section 2.3.1, RFC 8705 section 2.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use form_urlencoded::byte_serialize;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 use super::fetch::{Fetch, FetchError, SettingsError, read_secret};
 use super::jose::PLACE;
@@ -21,9 +17,6 @@ pub(super) struct Introspection {
     client_id: String,
     /// Absent where the provider knows us by our certificate.
     basic: Option<HeaderValue>,
-    /// Questions at one time.
-    places: Semaphore,
-    within: Duration,
 }
 
 impl Introspection {
@@ -37,20 +30,11 @@ impl Introspection {
         } else {
             basic(&settings.client_id, &read_secret(&settings.client_secret)?)
         };
-        Ok(Some(Self {
-            client_id: settings.client_id.clone(),
-            basic,
-            places: Semaphore::new(settings.introspections_in_flight_max.min(Semaphore::MAX_PERMITS)),
-            within: Duration::from_secs(u64::from(settings.timeout_seconds)),
-        }))
+        Ok(Some(Self { client_id: settings.client_id.clone(), basic }))
     }
 
     /// The claims of an active token. Errors: `TokenInactive`, `TokenProvider`.
     pub(super) async fn ask(&self, fetch: &Fetch, endpoint: &str, token: &str) -> Result<Map<String, Value>, Refusal> {
-        let place = timeout(self.within, self.places.acquire()).await;
-        let Ok(Ok(_place)) = place else {
-            return Err(unavailable("oidc.introspections_in_flight_max questions waiting"));
-        };
         let outcome = self.question(fetch, endpoint, token).await;
         let label = match &outcome {
             Ok(Some(_)) => "active",
@@ -83,7 +67,7 @@ impl Introspection {
         if let Some(basic) = &self.basic {
             request = request.header(AUTHORIZATION, basic);
         }
-        let answer = fetch.send(request, self.form(token)).await?;
+        let answer = fetch.ask(request, self.form(token)).await?;
         let mut claims: Map<String, Value> =
             serde_json::from_slice(&answer).map_err(|error| FetchError::Content(error.to_string()))?;
         match claims.remove("active") {

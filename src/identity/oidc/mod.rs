@@ -17,10 +17,10 @@ mod judge;
 mod keys;
 mod professional;
 mod provider;
+mod userinfo;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use self::cache::{Cache, TokenKey, Verified};
@@ -31,7 +31,7 @@ use self::jose::{Jwt, Presented};
 pub use self::judge::{Judgement, judge};
 use self::keys::algorithm_of;
 pub use self::keys::{KeySet, KeySetError};
-use self::provider::{Provider, Published, unknown_key};
+use self::provider::{Provider, Published, unavailable, unknown_key};
 use super::statement::Statement;
 use crate::clock::Clock;
 use crate::config::Oidc;
@@ -94,9 +94,10 @@ impl Bearer {
             counted("kept");
             return Ok(Arc::clone(&verified.token));
         }
+        let presented = Presentation { token, key, certificate };
         let verified = match Presented::read(token) {
-            Ok(Presented::Jwt(jwt)) => self.verify(&jwt, &key, certificate).await,
-            Ok(Presented::Opaque) => self.introspect(token, &key, published.ok(), certificate).await,
+            Ok(Presented::Jwt(jwt)) => self.verify(*jwt, &presented).await,
+            Ok(Presented::Opaque) => self.introspect(published.ok(), &presented).await,
             Err(refusal) => Err(vec![refusal]),
         };
         counted(if verified.is_ok() { "verified" } else { "refused" });
@@ -105,29 +106,21 @@ impl Bearer {
         Ok(Arc::clone(&verified.token))
     }
 
-    async fn verify(
-        &self,
-        jwt: &Jwt<'_>,
-        token_key: &TokenKey,
-        certificate: &ClientCertificate,
-    ) -> Result<Verified, Vec<Refusal>> {
+    async fn verify(&self, jwt: Jwt<'_>, presented: &Presentation<'_>) -> Result<Verified, Vec<Refusal>> {
         let algorithm = algorithm_of(&jwt.header.alg, &self.settings.algorithms).map_err(one)?;
         let kid = jwt.header.kid.as_deref();
         let published = self.provider.published_with(kid, algorithm).await.map_err(one)?;
         let key = published.keys.find(kid, algorithm).ok_or_else(|| one(unknown_key(kid, &published.keys)))?;
-        key.verify(jwt, algorithm).map_err(one)?;
-        let now = self.clock.now();
-        let (token, end_s) = self.believe(&jwt.claims, token_key, certificate, Origin::Jwt, now)?;
+        key.verify(&jwt, algorithm).map_err(one)?;
+        let (token, end_s) = self.believe(jwt.claims, Origin::Jwt, Some(&*published), presented).await?;
         // A signed token without an end was refused above.
         Ok(Verified { token, until_s: end_s.unwrap_or(i64::MIN), signed_by: Some(key.thumbprint) })
     }
 
     async fn introspect(
         &self,
-        token: &str,
-        token_key: &TokenKey,
         published: Option<Arc<Published>>,
-        certificate: &ClientCertificate,
+        presented: &Presentation<'_>,
     ) -> Result<Verified, Vec<Refusal>> {
         let Some(introspection) = &self.introspection else {
             return Err(one(judge::opaque(&self.settings)));
@@ -135,34 +128,46 @@ impl Bearer {
         let named = published.as_ref().and_then(|published| published.introspection_endpoint.as_deref());
         let endpoint =
             Some(self.settings.introspection_endpoint.as_str()).filter(|address| !address.is_empty()).or(named);
-        let endpoint = endpoint.ok_or_else(|| one(provider::unavailable("no introspection endpoint")))?;
-        let claims = introspection.ask(&self.provider.fetch, endpoint, token).await.map_err(one)?;
-        let now = self.clock.now();
-        let (token, end_s) = self.believe(&claims, token_key, certificate, Origin::Introspection, now)?;
-        let held_s = now.as_second() + i64::from(self.settings.introspection_seconds);
+        let endpoint = endpoint.ok_or_else(|| one(unavailable("no introspection endpoint")))?;
+        let claims = introspection.ask(&self.provider.fetch, endpoint, presented.token).await.map_err(one)?;
+        let (token, end_s) = self.believe(claims, Origin::Introspection, published.as_deref(), presented).await?;
+        let held_s = self.clock.now().as_second() + i64::from(self.settings.introspection_seconds);
         Ok(Verified { token, until_s: end_s.map_or(held_s, |end_s| end_s.min(held_s)), signed_by: None })
     }
 
     /// Claims that are the provider's -> what they state, and the last second at which they do.
-    fn believe(
+    async fn believe(
         &self,
-        claims: &Map<String, Value>,
-        token_key: &TokenKey,
-        certificate: &ClientCertificate,
+        mut claims: Map<String, Value>,
         origin: Origin,
-        now: Timestamp,
+        published: Option<&Published>,
+        presented: &Presentation<'_>,
     ) -> Result<(Arc<AccessToken>, Option<i64>), Vec<Refusal>> {
+        let Presentation { token, key, certificate } = presented;
+        let now = self.clock.now();
         let circumstances =
             Circumstances { settings: &self.settings, certificate: Some(&certificate.fingerprint), now, origin };
-        let refusals = circumstances.refusals(claims);
+        let refusals = circumstances.refusals(&claims);
         if !refusals.is_empty() {
             return Err(refusals);
         }
-        let statement = professional::read(claims, structure_of(certificate), &self.terminology, now)?;
+        if self.settings.userinfo && userinfo::is_needed(&claims) {
+            let endpoint = published.and_then(|published| published.userinfo_endpoint.as_deref());
+            let endpoint = endpoint.ok_or_else(|| one(unavailable("no userinfo endpoint")))?;
+            userinfo::complete(&mut claims, &self.provider.fetch, endpoint, token).await.map_err(one)?;
+        }
+        let statement = professional::read(&claims, structure_of(certificate), &self.terminology, now)?;
         let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| jti.len() <= JTI_BYTES_MAX);
-        let id = jti.map_or_else(|| token_key.short(), str::to_owned);
-        Ok((Arc::new(AccessToken { id, statement }), circumstances.end_s(claims)))
+        let id = jti.map_or_else(|| key.short(), str::to_owned);
+        Ok((Arc::new(AccessToken { id, statement }), circumstances.end_s(&claims)))
     }
+}
+
+/// A token and the connection that it came over.
+struct Presentation<'a> {
+    token: &'a str,
+    key: TokenKey,
+    certificate: &'a ClientCertificate,
 }
 
 fn structure_of(certificate: &ClientCertificate) -> Option<&StructIdNat> {

@@ -40,6 +40,7 @@ pub(super) struct Published {
     fetched_at_s: i64,
     pub(super) keys: KeySet,
     pub(super) introspection_endpoint: Option<String>,
+    pub(super) userinfo_endpoint: Option<String>,
 }
 
 impl Provider {
@@ -153,9 +154,14 @@ impl Provider {
             keys.and_then(|json| KeySet::from_json(&json).map_err(|error| FetchError::Content(error.to_string())));
         let keys = keys.map_err(|error| ("jwks_uri", error))?;
         let over_mutual_tls = !self.settings.client_certificate.as_os_str().is_empty();
-        let alias = discovery.mtls_endpoint_aliases.and_then(|aliases| aliases.introspection_endpoint);
-        let introspection_endpoint = alias.filter(|_| over_mutual_tls).or(discovery.introspection_endpoint);
-        Ok(Published { number, fetched_at_s: now_s, keys, introspection_endpoint })
+        let aliases = discovery.mtls_endpoint_aliases.filter(|_| over_mutual_tls).unwrap_or_default();
+        Ok(Published {
+            number,
+            fetched_at_s: now_s,
+            keys,
+            introspection_endpoint: aliases.introspection_endpoint.or(discovery.introspection_endpoint),
+            userinfo_endpoint: aliases.userinfo_endpoint.or(discovery.userinfo_endpoint),
+        })
     }
 
     /// Invariant: what another issuer says of itself is never taken for ours.
@@ -177,12 +183,14 @@ struct Discovery {
     issuer: String,
     jwks_uri: String,
     introspection_endpoint: Option<String>,
+    userinfo_endpoint: Option<String>,
     mtls_endpoint_aliases: Option<Aliases>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Aliases {
     introspection_endpoint: Option<String>,
+    userinfo_endpoint: Option<String>,
 }
 
 pub(super) fn unavailable(found: &str) -> Refusal {

@@ -74,6 +74,7 @@ pub(crate) enum Answer {
 pub(crate) const DISCOVERY: &str = "/auth/.well-known/openid-configuration";
 pub(crate) const KEYS: &str = "/auth/certs";
 pub(crate) const INTROSPECTION: &str = "/auth/introspect";
+pub(crate) const USERINFO: &str = "/auth/userinfo";
 /// For clients that show a certificate.
 pub(crate) const INTROSPECTION_MTLS: &str = "/auth/mtls/introspect";
 
@@ -272,6 +273,7 @@ async fn respond(
             "issuer": format!("{base}/auth"),
             "jwks_uri": format!("{base}{KEYS}"),
             "introspection_endpoint": format!("{base}{INTROSPECTION}"),
+            "userinfo_endpoint": format!("{base}{USERINFO}"),
             "mtls_endpoint_aliases": { "introspection_endpoint": format!("{base}{INTROSPECTION_MTLS}") },
         })),
         None if path == KEYS => json(&json!({ "keys": state.lock().expect("no panic").keys })),
