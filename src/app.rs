@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -10,7 +11,11 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fhir;
+use crate::identity::admission::Admission;
+use crate::identity::finess::{FinessError, FinessTable};
 use crate::identity::oidc::{Bearer, SettingsError};
+use crate::identity::structures::Structures;
+use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
 use crate::serve::{serve, serve_operators};
@@ -35,6 +40,8 @@ pub struct Running {
 pub enum StartError {
     #[error(transparent)]
     Trust(#[from] TrustError),
+    #[error("dmp.finess_table: {0}")]
+    Finess(#[from] FinessError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
@@ -48,16 +55,24 @@ impl App {
     pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
         crate::telemetry::metrics();
         let trust = Trust::load(&config.tls, clock.clone())?;
+        let finess = FinessTable::load(&config.dmp.finess_table)?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
-        let gateway = Gateway::open(Arc::clone(&config), clock.clone()).await?;
-        let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), clock)?.map(Arc::new);
+        let gateway = Gateway::open(Arc::clone(&config), clock).await?;
         let (stop, stopped) = watch::channel(false);
         let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
+        let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), gateway.clock.clone())?.map(Arc::new);
         if let Some(bearer) = bearer.clone() {
             watchers.push(tokio::spawn(async move { bearer.watch().await }).abort_handle());
         }
-        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), bearer));
+        let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
+        let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
+        let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
+        let structures = Structures::new(config.dmp.structure_classes.clone(), Arc::clone(&finess));
+        let admission = Admission { structures, vihf: Arc::new(verifier), bearer };
+        let every = Duration::from_secs(config.tls.reload_seconds.max(1));
+        watchers.push(tokio::spawn(finess.watch(every)).abort_handle());
+        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
         let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));

@@ -1,15 +1,21 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod network;
 mod oidc;
+mod vihf;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
+pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -20,6 +26,7 @@ pub struct Config {
     pub store: StoreSettings,
     pub dmp: Dmp,
     pub oidc: Oidc,
+    pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
 }
@@ -45,7 +52,21 @@ pub struct Tls {
     pub client_crls: Vec<PathBuf>,
     /// A development root (made by `carnet pki init`) is refused unless this is set.
     pub allow_development_roots: bool,
+    /// Certificates of test cards are refused unless this is set, or their root is a development root.
+    pub allow_test_cards: bool,
+    /// Which authorities may issue certificates of a class: files of their certificates. A class that is not named
+    /// may be issued by anybody below the roots.
+    pub issuers: BTreeMap<CertificateClass, Vec<PathBuf>>,
     pub reload_seconds: u64,
+}
+
+/// Kind of holder of a certificate (see `tls::subject`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CertificateClass {
+    Person,
+    Employee,
+    Organisation,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -53,7 +74,7 @@ pub struct Tls {
 pub struct StoreSettings {
     /// `sqlite:PATH`.
     pub database: String,
-    /// `database`: document bytes live beside their metadata, in the same transaction.
+    /// Where document bytes live: `database`, in a folder beside the database file; or `dir:PATH`.
     pub documents: String,
     /// OID that every document of this repository carries as `repositoryUniqueId`.
     pub repository_unique_id: String,
@@ -69,6 +90,10 @@ pub struct Dmp {
     pub ins_domains: Vec<InsDomain>,
     /// `Struct_IdNat` -> what that structure is (see `identity::caller::StructureClass`).
     pub structure_classes: StructureClasses,
+    /// CSV `EG;EJ` of FINESS numbers: which sites a legal entity has. Empty: none is known.
+    pub finess_table: PathBuf,
+    /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
+    pub homologations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -94,12 +119,28 @@ pub struct Limits {
     pub idle_seconds: u64,
     pub shutdown_seconds: u64,
     pub connections_max: usize,
+    /// Open connections of one client certificate; of all certificates of one structure (one Struct_IdNat).
+    pub connections_per_certificate_max: u64,
+    pub connections_per_structure_max: u64,
+    /// Handshakes that one address (of IPv6: one /64) has going on at one time, and begins in a second.
+    pub handshakes_per_address_max: u64,
+    pub handshakes_per_second_per_address: NonZeroU32,
+    /// Whose handshakes are not counted: load balancers that pass TCP on, behind which is everybody.
+    pub unlimited_addresses: Vec<Network>,
     /// Deposits being received or stored at one time; more are answered 503.
     pub deposits_in_flight_max: usize,
     pub reads_in_flight_max: usize,
-    /// Of those, by one client certificate.
-    pub deposits_in_flight_per_caller_max: usize,
-    pub reads_in_flight_per_caller_max: usize,
+    /// Of those, by one certificate and by one structure; more are answered 429, as is what follows.
+    pub deposits_in_flight_per_certificate_max: u64,
+    pub deposits_in_flight_per_structure_max: u64,
+    pub reads_in_flight_per_certificate_max: u64,
+    pub reads_in_flight_per_structure_max: u64,
+    /// Also how many may come at once.
+    pub requests_per_second_per_certificate: NonZeroU32,
+    pub requests_per_second_per_structure: NonZeroU32,
+    /// Of bodies on their way in; one with a Content-Length counts whole from the start.
+    pub body_bytes_in_flight_per_certificate_max: u64,
+    pub body_bytes_in_flight_per_structure_max: u64,
     pub search_page_max: u32,
 }
 
@@ -120,12 +161,25 @@ pub enum InsDomain {
     Demo,
 }
 
+impl fmt::Display for CertificateClass {
+    /// As configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Person => "person",
+            Self::Employee => "employee",
+            Self::Organisation => "organisation",
+        })
+    }
+}
+
 /// What a structure is beyond its certificate: certificates do not say it, so configuration does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StructureClass {
     /// Software through which patients set their own lists.
     PatientPortal,
+    /// Service de prévention et de santé au travail: its doctors read nothing but what they deposited.
+    OccupationalMedicine,
     Insurer,
     Employer,
     Broker,
@@ -165,6 +219,8 @@ impl Default for Tls {
             client_roots: vec!["certs/client-roots.pem".into()],
             client_crls: vec!["certs/crl/".into()],
             allow_development_roots: false,
+            allow_test_cards: false,
+            issuers: BTreeMap::new(),
             reload_seconds: 10,
         }
     }
@@ -184,7 +240,12 @@ impl Default for StoreSettings {
 
 impl Default for Dmp {
     fn default() -> Self {
-        Self { ins_domains: vec![InsDomain::Production], structure_classes: StructureClasses::new() }
+        Self {
+            ins_domains: vec![InsDomain::Production],
+            structure_classes: StructureClasses::new(),
+            finess_table: PathBuf::new(),
+            homologations: Vec::new(),
+        }
     }
 }
 
@@ -205,10 +266,21 @@ impl Default for Limits {
             idle_seconds: 60,
             shutdown_seconds: 30,
             connections_max: 1024,
+            connections_per_certificate_max: 256,
+            connections_per_structure_max: 512,
+            handshakes_per_address_max: 64,
+            handshakes_per_second_per_address: const { NonZeroU32::new(100).unwrap() },
+            unlimited_addresses: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
             deposits_in_flight_max: 64,
             reads_in_flight_max: 256,
-            deposits_in_flight_per_caller_max: 32,
-            reads_in_flight_per_caller_max: 128,
+            deposits_in_flight_per_certificate_max: 32,
+            deposits_in_flight_per_structure_max: 48,
+            reads_in_flight_per_certificate_max: 128,
+            reads_in_flight_per_structure_max: 192,
+            requests_per_second_per_certificate: const { NonZeroU32::new(1_000).unwrap() },
+            requests_per_second_per_structure: const { NonZeroU32::new(2_000).unwrap() },
+            body_bytes_in_flight_per_certificate_max: 1024 * MIB as u64,
+            body_bytes_in_flight_per_structure_max: 1536 * MIB as u64,
             search_page_max: 200,
         }
     }
@@ -216,13 +288,33 @@ impl Default for Limits {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), json: false }
+        // What the HTTP/2 library warns of, any client can make it say.
+        Self { filter: "info,h2=error".to_owned(), json: false }
     }
 }
 
 impl Limits {
     pub fn header_timeout(&self) -> Duration {
         Duration::from_secs(self.header_seconds)
+    }
+
+    fn body_bytes_in_flight_max_of_one(&self) -> u64 {
+        self.body_bytes_in_flight_per_certificate_max.min(self.body_bytes_in_flight_per_structure_max)
+    }
+
+    fn lets_nothing_through(&self) -> bool {
+        let counts = [
+            self.connections_per_certificate_max,
+            self.connections_per_structure_max,
+            self.handshakes_per_address_max,
+            self.deposits_in_flight_per_certificate_max,
+            self.deposits_in_flight_per_structure_max,
+            self.reads_in_flight_per_certificate_max,
+            self.reads_in_flight_per_structure_max,
+            self.body_bytes_per_second_min,
+            self.search_page_max.into(),
+        ];
+        counts.contains(&0) || self.connections_max == 0 || self.deposits_in_flight_max == 0
     }
 }
 
@@ -254,14 +346,29 @@ impl Config {
         self.store.database.strip_prefix("sqlite:").map(Path::new)
     }
 
+    /// The folder that holds document bytes: for `database`, the database file's name and `-documents`.
+    pub fn documents_path(&self) -> PathBuf {
+        match self.store.documents.strip_prefix(DIRECTORY) {
+            Some(path) => path.into(),
+            None => format!("{}-documents", self.store.database.trim_start_matches("sqlite:")).into(),
+        }
+    }
+
     fn resolve_paths(&mut self, base: &Path) {
         let paths = [&mut self.tls.certificate, &mut self.tls.key].into_iter();
-        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
+        let issuers = self.tls.issuers.values_mut().flatten();
+        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls).chain(issuers) {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
+        if !self.dmp.finess_table.as_os_str().is_empty() {
+            self.dmp.finess_table = base.join(&self.dmp.finess_table);
+        }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
+        }
+        if let Some(path) = self.store.documents.strip_prefix(DIRECTORY) {
+            self.store.documents = format!("{DIRECTORY}{}", base.join(path).display());
         }
     }
 
@@ -271,8 +378,8 @@ impl Config {
         if self.sqlite_path().is_none() {
             return value("store.database", "this version stores in SQLite only: write `sqlite:PATH`");
         }
-        if self.store.documents != "database" {
-            return value("store.documents", "this version keeps documents in the database only: write `database`");
+        if self.store.documents != "database" && !self.store.documents.starts_with(DIRECTORY) {
+            return value("store.documents", "this version keeps documents in `database` or in `dir:PATH`");
         }
         if !self.listen.public_url.starts_with("https://") || self.listen.public_url.ends_with('/') {
             return value("listen.public_url", "write `https://HOST[:PORT]` without a slash at the end");
@@ -280,7 +387,7 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
-        if let Some((key, problem)) = self.oidc.contradiction() {
+        if let Some((key, problem)) = self.oidc.contradiction().or_else(|| self.vihf.contradiction()) {
             return value(key, problem);
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
@@ -292,27 +399,41 @@ impl Config {
                 "is above limits.xml_bodies_bytes_max, which counts all of them",
             );
         }
-        if self.limits.search_page_max == 0
-            || self.limits.connections_max == 0
-            || self.limits.deposits_in_flight_max == 0
-            || self.limits.deposits_in_flight_per_caller_max == 0
-            || self.limits.reads_in_flight_per_caller_max == 0
-            || self.limits.body_bytes_per_second_min == 0
-        {
+        if self.limits.body_bytes_in_flight_max_of_one() < self.limits.body_bytes_max {
+            return value(
+                "limits.body_bytes_max",
+                "is above limits.body_bytes_in_flight_*, which would never let it in",
+            );
+        }
+        if self.limits.lets_nothing_through() {
             return value("limits", "a limit of 0 lets nothing through");
         }
         Ok(())
     }
 }
 
+const DIRECTORY: &str = "dir:";
 const ENVIRONMENT_PREFIX: &str = "CARNET_";
 
 /// Every known key: section, key.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
-    ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
+    (
+        "tls",
+        &[
+            "certificate",
+            "key",
+            "client_roots",
+            "client_crls",
+            "allow_development_roots",
+            "allow_test_cards",
+            "issuers",
+            "reload_seconds",
+        ],
+    ),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
-    ("dmp", &["ins_domains", "structure_classes"]),
+    ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
+    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
     (
         "oidc",
         &[
@@ -357,10 +478,21 @@ pub const KEYS: &[(&str, &[&str])] = &[
             "idle_seconds",
             "shutdown_seconds",
             "connections_max",
+            "connections_per_certificate_max",
+            "connections_per_structure_max",
+            "handshakes_per_address_max",
+            "handshakes_per_second_per_address",
+            "unlimited_addresses",
             "deposits_in_flight_max",
             "reads_in_flight_max",
-            "deposits_in_flight_per_caller_max",
-            "reads_in_flight_per_caller_max",
+            "deposits_in_flight_per_certificate_max",
+            "deposits_in_flight_per_structure_max",
+            "reads_in_flight_per_certificate_max",
+            "reads_in_flight_per_structure_max",
+            "requests_per_second_per_certificate",
+            "requests_per_second_per_structure",
+            "body_bytes_in_flight_per_certificate_max",
+            "body_bytes_in_flight_per_structure_max",
             "search_page_max",
         ],
     ),

@@ -31,7 +31,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     if category == Category::Unauthenticated {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+        for challenge in challenges(first.rule) {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
     }
     (status_of_category(category), headers)
 }
@@ -169,19 +171,41 @@ fn status_of_category(category: Category) -> StatusCode {
         Category::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Category::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Category::Range => StatusCode::RANGE_NOT_SATISFIABLE,
+        Category::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Category::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Category::Full => StatusCode::INSUFFICIENT_STORAGE,
         Category::Timeout => StatusCode::REQUEST_TIMEOUT,
     }
 }
 
-/// A short wait for a burst, a longer one until somebody has made room.
+/// A second fills up what a caller may send at once; a short wait for a burst of all, a longer one until somebody
+/// has made room.
 fn retry_after(category: Category) -> Option<&'static str> {
     match category {
+        Category::TooMany => Some("1"),
         Category::Busy => Some("2"),
         Category::Full => Some("60"),
         _ => None,
     }
+}
+
+/// What a caller whom we do not know may come with, each scheme in a header of its own.
+fn challenges(rule: Rule) -> [&'static str; 2] {
+    let of_an_access_token = matches!(
+        rule,
+        Rule::TokenForm
+            | Rule::TokenAlgorithm
+            | Rule::TokenKey
+            | Rule::TokenSignature
+            | Rule::TokenIssuer
+            | Rule::TokenAudience
+            | Rule::TokenTime
+            | Rule::TokenBinding
+            | Rule::TokenLevel
+            | Rule::TokenInactive
+            | Rule::TokenClaim
+    );
+    [VIHF, if of_an_access_token { BEARER_REFUSED } else { BEARER }]
 }
 
 /// `OperationOutcome.issue.code`, value set issue-type.
@@ -231,7 +255,16 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => "forbidden",
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::SignatureCertificate
+        | Rule::CertificateWithdrawn
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient
+        | Rule::VihfSoftware => "forbidden",
         Rule::TokenScheme
         | Rule::TokenForm
         | Rule::TokenAlgorithm
@@ -242,10 +275,14 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::TokenBinding
         | Rule::TokenLevel
         | Rule::TokenInactive
-        | Rule::TokenClaim => "login",
-        Rule::TokenTime => "expired",
+        | Rule::TokenClaim
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfAttribute => "login",
+        Rule::TokenTime | Rule::VihfTime | Rule::VihfReplayed => "expired",
         Rule::TokenProvider => "transient",
-        Rule::Busy => "throttled",
+        Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
 }
@@ -274,6 +311,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         Rule::StorageFull => xds("XDSRepositoryOutOfResources"),
         Rule::DossierClosed => dmp("DMPClosed"),
         Rule::AccessDenied => dmp("DMPAccessDeniedByRightsService"),
+        Rule::SignatureCertificate => dmp("DMPInvalidCertificate"),
         Rule::JsonSyntax
         | Rule::XmlSyntax
         | Rule::XmlForbidden
@@ -308,6 +346,11 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::TooManyRequests
         | Rule::CertificateWithdrawn
         | Rule::TokenScheme
         | Rule::TokenForm
@@ -321,9 +364,25 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::TokenLevel
         | Rule::TokenInactive
         | Rule::TokenClaim
-        | Rule::TokenProvider => None,
+        | Rule::TokenProvider
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfTime
+        | Rule::VihfReplayed
+        | Rule::VihfAttribute
+        | Rule::VihfSoftware
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient => None,
     }
 }
+
+/// RFC 9110 section 11.6.1: the schemes that a 401 must name. `error` only where an access token was presented
+/// (RFC 6750 section 3.1): clients get themselves a new one then.
+const VIHF: &str = "IHE-SAML";
+const BEARER: &str = "Bearer realm=\"carnet\"";
+const BEARER_REFUSED: &str = "Bearer realm=\"carnet\", error=\"invalid_token\"";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
 const ELEMENTS: [(&str, &str); 15] = [
@@ -346,8 +405,6 @@ const ELEMENTS: [(&str, &str); 15] = [
 
 /// More issues than this help nobody.
 const ISSUES_MAX: usize = 50;
-/// RFC 6750 section 3.
-const CHALLENGE: &str = "Bearer realm=\"carnet\", error=\"invalid_token\"";
 const NOT_FOUND: &str = "there is no such document or list line here for this caller";
 const FAULT: &str = "the gateway failed; nothing is wrong with the request; quote this id to its operator";
 

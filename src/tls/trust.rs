@@ -11,23 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::crypto::CryptoProvider;
+use jiff::Timestamp;
+use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use rustls::server::danger::ClientCertVerifier as _;
 use rustls::time_provider::TimeProvider;
-use rustls::{RootCertStore, ServerConfig};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
-use super::client_verifier::ClientVerifier;
-use super::development_pki::DEVELOPMENT_MARK;
+use super::client_verifier::{ClientVerifier, Issuers, TestCards};
+use super::development_pki::is_development;
 use super::revocation::{CrlError, Revocations};
 use crate::clock::Clock;
 use crate::config;
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::Refusal;
 
 /// The material in force and the files it came from.
 pub struct Trust {
@@ -42,7 +41,7 @@ pub struct Trust {
 pub(super) struct Generation {
     number: u64,
     pub(super) server: Arc<ServerConfig>,
-    verifier: Arc<ClientVerifier>,
+    pub(super) verifier: Arc<ClientVerifier>,
 }
 
 /// A verified chain on an open connection, and until when that verification holds.
@@ -86,8 +85,8 @@ pub enum TrustError {
     NoRoots,
     #[error("tls.certificate and tls.key: {0}")]
     Server(rustls::Error),
-    #[error("client verification: {0}")]
-    Verifier(#[from] rustls::server::VerifierBuilderError),
+    #[error("tls.client_roots: {0}")]
+    Roots(rustls::Error),
 }
 
 impl Trust {
@@ -143,8 +142,17 @@ impl Trust {
         }
     }
 
+    /// What judges chains now.
+    pub fn verifier(&self) -> Arc<ClientVerifier> {
+        Arc::clone(&self.current.load().verifier)
+    }
+
     pub(super) fn current(&self) -> Arc<Generation> {
         self.current.load_full()
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 }
 
@@ -161,7 +169,7 @@ impl Standing {
             good_until_s: AtomicI64::new(i64::MIN),
             trust,
         };
-        standing.renew(generation, standing.trust.clock.now().as_second())?;
+        standing.renew(generation, standing.trust.clock.now())?;
         standing.check()?;
         Ok(standing)
     }
@@ -170,20 +178,21 @@ impl Standing {
     /// on open connections too.
     pub fn check(&self) -> Result<(), Refusal> {
         let current = self.trust.current.load();
-        let now_s = self.trust.clock.now().as_second();
+        let now = self.trust.clock.now();
         let same = self.generation.load(Ordering::Acquire) == current.number;
-        if same && now_s < self.good_until_s.load(Ordering::Acquire) {
+        if same && now.as_second() < self.good_until_s.load(Ordering::Acquire) {
             return Ok(());
         }
-        let (leaf, others) = self.chain.split_first().ok_or_else(|| withdrawn("no certificate"))?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
-        current.verifier.verify_client_cert(leaf, others, now).map_err(|error| withdrawn(&error.to_string()))?;
-        self.renew(&current, now_s)
+        self.renew(&current, now)?;
+        if !same {
+            // Another generation may have other issuers of this class.
+            current.verifier.present(&self.chain, now).map_err(|refused| refused.refusal)?;
+        }
+        Ok(())
     }
 
-    fn renew(&self, generation: &Generation, now_s: i64) -> Result<(), Refusal> {
-        let until_s =
-            generation.verifier.good_until_s(&self.chain, now_s).map_err(|error| withdrawn(&error.to_string()))?;
+    fn renew(&self, generation: &Generation, now: Timestamp) -> Result<(), Refusal> {
+        let until_s = generation.verifier.good_until_s(&self.chain, now)?;
         self.good_until_s.store(until_s, Ordering::Release);
         self.generation.store(generation.number, Ordering::Release);
         Ok(())
@@ -193,7 +202,7 @@ impl Standing {
 impl Generation {
     fn read(settings: &config::Tls, clock: &Clock, number: u64) -> Result<Self, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(read_verifier(settings, &provider)?);
+        let verifier = Arc::new(ClientVerifier::load(settings)?);
         let mut chain = Vec::new();
         read_objects(&settings.certificate, &mut chain)?;
         let key = read_key(&settings.key)?;
@@ -211,6 +220,15 @@ impl Generation {
 }
 
 impl ClientVerifier {
+    /// Reads roots, issuers and CRLs alone: what it takes to judge chains without serving.
+    pub fn load(settings: &config::Tls) -> Result<Self, TrustError> {
+        let roots = read_roots(settings)?;
+        let revocations = read_revocations(settings, &roots)?;
+        let test_cards = if settings.allow_test_cards { TestCards::Accepted } else { TestCards::Refused };
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        Self::new(roots, read_issuers(settings)?, test_cards, algorithms, revocations).map_err(TrustError::Roots)
+    }
+
     /// A list that disappears must not let in whom it revoked, as an authority that never had one would.
     fn check_succeeds(&self, before: &Self) -> Result<(), TrustError> {
         match self.list_lost_since(before) {
@@ -224,28 +242,48 @@ impl ClientVerifier {
     }
 }
 
-fn read_verifier(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<ClientVerifier, TrustError> {
+/// Certificates of authorities, each with its file.
+fn read_authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, TrustError> {
     let mut found: Vec<(PathBuf, CertificateDer<'static>)> = Vec::new();
-    for path in &settings.client_roots {
-        read_objects(path, &mut found)?;
-    }
-    let mut roots = Vec::new();
-    let mut store = RootCertStore::empty();
+    read_objects(path, &mut found)?;
     for (path, der) in &found {
-        let content = |problem: String| TrustError::Content { path: path.clone(), problem };
-        let Ok(([], root)) = X509Certificate::from_der(der) else {
-            return Err(content("this is no X.509 certificate".to_owned()));
-        };
-        if is_development(&root) && !settings.allow_development_roots {
-            return Err(TrustError::DevelopmentRoot(path.clone()));
+        let content = |problem: &str| TrustError::Content { path: path.clone(), problem: problem.to_owned() };
+        match X509Certificate::from_der(der) {
+            Ok(([], authority)) if authority.is_ca() => {}
+            Ok(([], _)) => return Err(content("a certificate that is no authority's (basicConstraints, CA TRUE)")),
+            Ok(_) | Err(_) => return Err(content("this is no X.509 certificate")),
         }
-        store.add(der.clone()).map_err(|error| content(error.to_string()))?;
-        roots.push(root);
     }
-    if roots.is_empty() {
-        return Err(TrustError::NoRoots);
+    Ok(found)
+}
+
+fn read_roots(settings: &config::Tls) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let mut roots = Vec::new();
+    for path in &settings.client_roots {
+        for (path, der) in read_authorities(path)? {
+            if parse(&der).is_some_and(|root| is_development(&root)) && !settings.allow_development_roots {
+                return Err(TrustError::DevelopmentRoot(path));
+            }
+            roots.push(der);
+        }
     }
-    let mut revocations = Revocations::new(provider.signature_verification_algorithms);
+    if roots.is_empty() { Err(TrustError::NoRoots) } else { Ok(roots) }
+}
+
+fn read_issuers(settings: &config::Tls) -> Result<Issuers, TrustError> {
+    let mut issuers = Issuers::new();
+    for (class, paths) in &settings.issuers {
+        let of_class: &mut Vec<_> = issuers.entry(*class).or_default();
+        for path in paths {
+            of_class.extend(read_authorities(path)?.into_iter().map(|(_, der)| der));
+        }
+    }
+    Ok(issuers)
+}
+
+fn read_revocations(settings: &config::Tls, roots: &[CertificateDer<'_>]) -> Result<Revocations, TrustError> {
+    let roots: Vec<X509Certificate<'_>> = roots.iter().filter_map(|der| parse(der)).collect();
+    let mut revocations = Revocations::new(aws_lc_rs::default_provider().signature_verification_algorithms);
     let mut crls: Vec<(PathBuf, CertificateRevocationListDer<'static>)> = Vec::new();
     for path in &settings.client_crls {
         read_objects(path, &mut crls)?;
@@ -256,12 +294,11 @@ fn read_verifier(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Resu
     for root in roots.iter().filter(|root| !revocations.covers(root.subject().as_raw())) {
         tracing::warn!(authority = %root.subject(), "no CRL of this root: revocations by it stay unknown");
     }
-    Ok(ClientVerifier::new(store, provider, revocations)?)
+    Ok(revocations)
 }
 
-/// Development authorities, and whatever was issued a root's place from them, carry their mark in OU.
-fn is_development(root: &X509Certificate<'_>) -> bool {
-    root.subject().iter_organizational_unit().any(|unit| unit.as_slice() == DEVELOPMENT_MARK.as_bytes())
+fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)
 }
 
 /// Certificates or CRLs, in PEM or DER, of a file or of all files of a folder.
@@ -325,7 +362,8 @@ struct Stamp {
 
 fn stamps(settings: &config::Tls) -> Vec<Stamp> {
     let named = [&settings.certificate, &settings.key].into_iter();
-    let named = named.chain(&settings.client_roots).chain(&settings.client_crls);
+    let issuers = settings.issuers.values().flatten();
+    let named = named.chain(&settings.client_roots).chain(&settings.client_crls).chain(issuers);
     let all = named.flat_map(|path| files(path).unwrap_or_else(|_| vec![path.clone()]));
     all.map(|path| {
         let metadata = std::fs::metadata(&path).ok();
@@ -333,11 +371,6 @@ fn stamps(settings: &config::Tls) -> Vec<Stamp> {
         Stamp { path, state }
     })
     .collect()
-}
-
-fn withdrawn(found: &str) -> Refusal {
-    const EXPECTED: &str = "a certificate that is still valid, not revoked and issued under a current root";
-    Refusal::new(Rule::CertificateWithdrawn, "client certificate", found, EXPECTED)
 }
 
 /// The handshake's time is the program's time.

@@ -8,14 +8,19 @@
 
 mod access;
 mod bad_input;
+mod bearer;
+mod certificates;
 mod corpus;
 mod crash;
 mod deposit;
 mod handshake;
+mod http2;
 mod layering;
+mod limits;
 mod listening;
 mod oidc;
 mod pressure;
 mod read;
 mod readme;
 mod support;
+mod vihf;

@@ -10,19 +10,18 @@ use carnet::domain::code::Code;
 use carnet::domain::sha::Fingerprint;
 use carnet::domain::value_set::Terminology;
 use carnet::identity::caller::Purpose;
-use carnet::identity::oidc::{AccessToken, Bearer, KeySet, judge};
+use carnet::identity::oidc::{Bearer, KeySet, judge};
 use carnet::identity::statement::StatedMode;
+use carnet::identity::token::Token;
 use carnet::refusal::{Refusal, Rule};
 use carnet::tls::client_certificate::ClientCertificate;
 use carnet::tls::development_pki::Holder;
-use http::{Method, StatusCode};
 use jiff::{Span, Timestamp, ToSpan as _};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 
-use super::support::TestGateway;
 use super::support::gateway::issue;
 use super::support::provider::{
     Answer, DISCOVERY, INTROSPECTION, INTROSPECTION_MTLS, KEYS, Provider, SigningKey, USERINFO,
@@ -59,7 +58,7 @@ impl Scene {
         self.key.sign(&self.claims())
     }
 
-    async fn read(&self, token: &str) -> Result<Arc<AccessToken>, Vec<Refusal>> {
+    async fn read(&self, token: &str) -> Result<Token, Vec<Refusal>> {
         self.bearer.read(token, &self.certificate).await.map_err(|failure| failure.refusals().to_vec())
     }
 
@@ -531,7 +530,7 @@ async fn the_same_rules_hold_offline() {
     };
     let (token, now) = (scene.token(), scene.clock.now());
     let good = check(&token, Some(&keys), Some(&scene.certificate), now);
-    assert!(good.refusals.is_empty() && good.not_judged.is_empty() && good.statement.is_some(), "{good:?}");
+    assert!(good.refusals.is_empty() && good.not_judged.is_empty() && good.token.is_some(), "{good:?}");
     let blind = check(&token, None, None, now);
     assert!(blind.refusals.is_empty() && blind.not_judged.len() == 2, "{blind:?}");
 
@@ -543,51 +542,6 @@ async fn the_same_rules_hold_offline() {
     let rules: Vec<Rule> = judged.refusals.iter().map(|refusal| refusal.rule).collect();
     let all = [Rule::TokenSignature, Rule::TokenIssuer, Rule::TokenTime, Rule::TokenBinding, Rule::TokenClaim];
     assert_eq!(rules, all, "all at once");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn over_fhir_a_bad_token_is_told_and_written_down_whatever_the_certificate_may() {
-    let key = SigningKey::ec("one");
-    let provider = Provider::start(&[&key]).await;
-    let settings = provider.settings();
-    let gateway = TestGateway::builder().configured(|config| config.oidc = settings).start().await;
-    let hospital = gateway.hospital();
-    let mut claims = provider.claims(&hospital.certificate(), Clock::System.now());
-    let path = super::support::caller::search_path(&super::support::gateway::patient(), "");
-    let good = format!("Bearer {}", key.sign(&claims));
-    assert_eq!(hospital.send(Method::GET, &path, &[("authorization", &good)], "").await.status, StatusCode::OK);
-
-    claims["aud"] = "other".into();
-    claims["acr"] = "none".into();
-    let bad = format!("Bearer {}", key.sign(&claims));
-    for (value, rules) in [(bad.as_str(), vec!["token-audience", "token-level"]), ("Basic YTpi", vec!["token-scheme"])]
-    {
-        let lines = gateway.journal_lines().await;
-        let answer = hospital.send(Method::GET, &path, &[("authorization", value)], "").await;
-        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
-        assert_eq!(answer.rules(), rules);
-        assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
-        assert_eq!(gateway.journal_lines().await, lines + 1);
-        assert!(!answer.text().contains("YTpi"));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn over_fhir_a_token_without_a_provider_is_refused_and_a_silent_provider_asks_for_patience() {
-    let key = SigningKey::ec("one");
-    let provider = Provider::start(&[&key]).await;
-    provider.answer(DISCOVERY, Some(Answer::Status(500)));
-    let settings = provider.settings();
-    let cases = [(Oidc::default(), 401, "token-scheme"), (settings, 503, "token-provider")];
-    for (settings, status, rule) in cases {
-        let gateway = TestGateway::builder().configured(|config| config.oidc = settings).start().await;
-        let hospital = gateway.hospital();
-        let token = key.sign(&provider.claims(&hospital.certificate(), Clock::System.now()));
-        let headers = [("authorization", &*format!("Bearer {token}"))];
-        let answer = hospital.send(Method::GET, "/Consent", &headers, "").await;
-        assert_eq!((answer.status.as_u16(), answer.rule().as_str()), (status, rule), "{}", answer.text());
-        assert_eq!(answer.headers.contains_key("retry-after"), status == 503);
-    }
 }
 
 fn reader(settings: &Oidc, clock: &Clock) -> Bearer {

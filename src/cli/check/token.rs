@@ -1,90 +1,56 @@
-//! What `carnet check` says of an access token: who it names, what it may do, every rule that it breaks.
+//! Access tokens under `carnet check`: a token alone, or as it stands in a header, after `Bearer`.
 
-use jiff::Timestamp;
-
-use crate::config::Oidc;
+use super::Grounds;
+use super::report::Report;
 use crate::domain::value_set::Terminology;
-use crate::identity::oidc::{KeySet, judge};
+use crate::identity::oidc;
 use crate::identity::statement::Statement;
-use crate::refusal::Refusal;
-use crate::tls::client_certificate::ClientCertificate;
 
-/// One judged token, in the words of a report.
-#[derive(Debug)]
-pub struct JudgedToken {
-    pub kind: String,
-    pub facts: Vec<(&'static str, String)>,
-    pub rights: Vec<String>,
-    pub refusals: Vec<Refusal>,
-    /// What only the running gateway can tell, and why not here.
-    pub not_judged: Vec<(&'static str, &'static str)>,
-}
-
-/// Whether a text is worth judging as an access token: three parts of base64url, whatever stands around them.
-pub fn is_token(text: &str) -> bool {
-    let text = bare(text);
+/// The token in a file, if it holds one: parts of base64url, three of a signed token, five of an encrypted one.
+pub(super) fn find(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?.trim();
+    let token = after("Bearer", after("Authorization:", text));
     let of_base64url = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-    text.starts_with("ey") && text.split('.').count() == 3 && text.split('.').all(of_base64url)
+    let is_token = token.starts_with("ey") && matches!(token.split('.').count(), 3 | 5);
+    (is_token && token.split('.').all(of_base64url)).then_some(token)
 }
 
-/// Judges the text of a file: a token alone, or as it stands in a header, after `Bearer`.
-pub fn judge_token(
-    text: &str,
-    settings: &Oidc,
-    keys: Option<&KeySet>,
-    certificate: Option<&ClientCertificate>,
-    terminology: &Terminology,
-    now: Timestamp,
-) -> JudgedToken {
-    let judgement = judge(bare(text), settings, keys, certificate, terminology, now);
-    let mut facts = judgement.facts;
-    facts.extend(judgement.statement.as_ref().map(facts_of).unwrap_or_default());
-    let accepted = judgement.refusals.is_empty() && judgement.statement.is_some();
-    let rights = if accepted { vec![RIGHTS.to_owned()] } else { Vec::new() };
-    JudgedToken {
-        kind: "access token of an OIDC provider".to_owned(),
-        facts,
-        rights,
-        refusals: judgement.refusals,
-        not_judged: judgement.not_judged,
+/// Holds a token against every rule that needs no provider.
+pub(super) fn judge(token: &str, grounds: &Grounds) -> anyhow::Result<Report> {
+    let (settings, terminology) = (&grounds.config.oidc, Terminology::load()?);
+    let (keys, certificate) = (grounds.keys.as_ref(), grounds.certificate.as_ref());
+    let judgement = oidc::judge(token, settings, keys, certificate, &terminology, grounds.now);
+    let mut report = Report::new("access token of an OIDC provider");
+    judgement.facts.into_iter().for_each(|(name, value)| report.fact(name, value));
+    judgement.refusals.into_iter().for_each(|refusal| report.refuse(refusal));
+    judgement.not_judged.into_iter().for_each(|(what, why)| report.not_judged(what, why));
+    if let Some(token) = judgement.token {
+        tell(&mut report, &token.statement);
+        grounds.agree(&mut report, token);
     }
+    Ok(report)
 }
 
-fn bare(text: &str) -> &str {
-    let text = text.trim();
-    let text = text
-        .get(..HEADER.len())
-        .filter(|start| start.eq_ignore_ascii_case(HEADER))
-        .map_or(text, |start| &text[start.len()..])
-        .trim_start();
-    text.get(..SCHEME.len())
-        .filter(|start| start.eq_ignore_ascii_case(SCHEME))
-        .map_or(text, |start| &text[start.len()..])
-        .trim_start()
+fn tell(report: &mut Report, statement: &Statement) {
+    report.fact("professional", statement.subject.id.as_str());
+    if let Some(name) = &statement.subject.name {
+        report.fact("name", name.as_str());
+    }
+    let roles: Vec<&str> = statement.roles.iter().map(|role| role.code.as_str()).collect();
+    report.fact("roles", roles.join(", "));
+    report.fact("structure", statement.structure.as_str());
+    if let Some(sector) = &statement.sector {
+        report.fact("sector", sector.code.as_str());
+    }
+    report.fact("purpose", statement.purpose.code());
+    report.right("AIR, with the certificate that it is bound to: consult, and deposit nothing");
 }
 
-fn facts_of(statement: &Statement) -> Vec<(&'static str, String)> {
-    let roles: Vec<String> = statement
-        .roles
-        .iter()
-        .map(|role| {
-            role.display.as_ref().map_or_else(|| role.code.clone(), |display| format!("{} {display}", role.code))
-        })
-        .collect();
-    let mut facts = vec![
-        ("professional", statement.subject.id.clone()),
-        ("structure", statement.structure.to_string()),
-        ("roles", roles.join(", ")),
-        ("purpose", statement.purpose.code().to_owned()),
-    ];
-    facts.extend(statement.sector.as_ref().map(|sector| ("sector", sector.code.clone())));
-    facts
+/// What follows a word, where the text begins with it.
+fn after<'a>(word: &str, text: &'a str) -> &'a str {
+    let begins = text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    if begins { text[word.len()..].trim_start() } else { text }
 }
-
-const RIGHTS: &str =
-    "consult, in the name of this professional, on a connection with the certificate of this structure (AIR)";
-const HEADER: &str = "Authorization:";
-const SCHEME: &str = "Bearer ";
 
 #[cfg(test)]
 mod tests {
@@ -95,21 +61,19 @@ mod tests {
     #[test]
     fn a_token_is_known_as_it_is_pasted() {
         for text in ["eyJh.eyJp.c2ln", "Bearer eyJh.eyJp.c2ln\n", "authorization: bearer eyJh.eyJp.c2ln"] {
-            assert!(is_token(text), "{text}");
-            assert_eq!(bare(text), "eyJh.eyJp.c2ln");
+            assert_eq!(find(text.as_bytes()), Some("eyJh.eyJp.c2ln"), "{text}");
         }
+        assert!(find(b"eyJh.a.b.c.d").is_some());
         for text in ["", "<saml/>", "eyJh.eyJp", "Bearer 2YotnFZFEjr1zCsicMWpAA", "eyJh.e J.x"] {
-            assert!(!is_token(text), "{text}");
+            assert_eq!(find(text.as_bytes()), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_text_is_judged(text in "\\PC*") {
-            let settings = Oidc { issuer: "https://psc.example".to_owned(), ..Oidc::default() };
-            let terminology = Terminology::load().unwrap();
-            let judged = judge_token(&text, &settings, None, None, &terminology, Timestamp::UNIX_EPOCH);
-            prop_assert!(!judged.refusals.is_empty());
+        fn any_bytes_are_searched(text in "\\PC*", bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = find(text.as_bytes());
+            let _ = find(&bytes);
         }
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::AccessToken;
 use crate::domain::sha::{Fingerprinter, Sha256Hash, hex};
+use crate::identity::token::Token;
 
 #[derive(Debug)]
 pub(super) struct Cache {
@@ -29,7 +29,7 @@ pub(super) struct TokenKey(Sha256Hash);
 /// What was found of a token.
 #[derive(Debug)]
 pub(super) struct Verified {
-    pub(super) token: Arc<AccessToken>,
+    pub(super) token: Token,
     /// The last second at which it holds.
     pub(super) until_s: i64,
     /// Of the key that signed it; `None` where the provider itself was asked.
@@ -85,6 +85,7 @@ mod tests {
     use super::*;
     use crate::identity::caller::Purpose;
     use crate::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
+    use crate::identity::token::{Signer, TokenKind};
 
     const CERTIFICATE: Sha256Hash = Sha256Hash([1; 32]);
 
@@ -100,7 +101,7 @@ mod tests {
             visibility: AccessVisibility::Ordinary,
             software: None,
         };
-        let token = Arc::new(AccessToken { id: "jti".to_owned(), statement });
+        let token = Token { kind: TokenKind::Oidc, id: "jti".to_owned(), statement, signer: Signer::Provider };
         Arc::new(Verified { token, until_s, signed_by: None })
     }
 

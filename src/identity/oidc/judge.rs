@@ -7,10 +7,10 @@ use super::claims::{Circumstances, Origin};
 use super::jose::{Jwt, PLACE, Presented};
 use super::keys::{KeySet, algorithm_of};
 use super::provider::unknown_key;
-use super::{professional, structure_of};
+use super::{id_of, no_provider, professional, structure_of};
 use crate::config::Oidc;
 use crate::domain::value_set::Terminology;
-use crate::identity::statement::Statement;
+use crate::identity::token::{Signer, Token, TokenKind};
 use crate::refusal::{Refusal, Rule};
 use crate::tls::client_certificate::ClientCertificate;
 
@@ -19,8 +19,8 @@ use crate::tls::client_certificate::ClientCertificate;
 pub struct Judgement {
     /// Header parameters and registered claims, as the token has them.
     pub facts: Vec<(&'static str, String)>,
-    /// What it states, if it were believed; `None` where that cannot be read.
-    pub statement: Option<Statement>,
+    /// What it would be if it were believed; `None` where what it states cannot be read.
+    pub token: Option<Token>,
     pub refusals: Vec<Refusal>,
     /// What was not judged, and why not.
     pub not_judged: Vec<(&'static str, &'static str)>,
@@ -35,7 +35,7 @@ pub fn judge(
     terminology: &Terminology,
     now: Timestamp,
 ) -> Judgement {
-    let mut judgement = Judgement { facts: Vec::new(), statement: None, refusals: Vec::new(), not_judged: Vec::new() };
+    let mut judgement = Judgement { facts: Vec::new(), token: None, refusals: Vec::new(), not_judged: Vec::new() };
     let jwt = match Presented::read(token) {
         Ok(Presented::Jwt(jwt)) => jwt,
         Ok(Presented::Opaque) if settings.introspection => {
@@ -54,6 +54,10 @@ pub fn judge(
         }
     };
     judgement.facts = facts(&jwt);
+    if !settings.is_on() {
+        judgement.refusals.push(no_provider());
+        return judgement;
+    }
     judgement.refusals.extend(match keys {
         Some(keys) => check_signature(&jwt, settings, keys).err(),
         None => algorithm_of(&jwt.header.alg, &settings.algorithms).err(),
@@ -68,7 +72,10 @@ pub fn judge(
     let circumstances = Circumstances { settings, certificate: fingerprint, now, origin: Origin::Jwt };
     judgement.refusals.extend(circumstances.refusals(&jwt.claims));
     match professional::read(&jwt.claims, certificate.and_then(structure_of), terminology, now) {
-        Ok(statement) => judgement.statement = Some(statement),
+        Ok(statement) => {
+            let id = id_of(&jwt.claims).unwrap_or_default();
+            judgement.token = Some(Token { kind: TokenKind::Oidc, id, statement, signer: Signer::Provider });
+        }
         Err(refusals) => judgement.refusals.extend(refusals),
     }
     judgement
@@ -96,7 +103,7 @@ fn facts(jwt: &Jwt<'_>) -> Vec<(&'static str, String)> {
     };
     let mut facts = vec![("alg", jwt.header.alg.clone())];
     facts.extend(jwt.header.kid.clone().map(|kid| ("kid", kid)));
-    let claims = ["iss", "aud", "iat", "nbf", "exp", "acr", "client_id", "azp", "cnf"];
+    let claims = ["iss", "aud", "iat", "nbf", "exp", "jti", "acr", "client_id", "azp", "cnf"];
     facts.extend(claims.into_iter().filter_map(|name| Some((name, shown(jwt.claims.get(name)?)))));
     facts
 }

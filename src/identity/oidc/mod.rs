@@ -1,4 +1,4 @@
-//! Access tokens of a Pro Santé Connect-like provider, presented as `Authorization: Bearer` -> [`Statement`].
+//! Access tokens of a Pro Santé Connect-like provider, presented as `Authorization: Bearer` -> the [`Token`] they are.
 //!
 //! A token is believed when the provider signed it (or says itself that it is active), for us, now, and for the
 //! certificate of this very connection. What it then says of the professional is in [`professional`]. A token that was
@@ -32,21 +32,14 @@ pub use self::judge::{Judgement, judge};
 use self::keys::algorithm_of;
 pub use self::keys::{KeySet, KeySetError};
 use self::provider::{Provider, Published, unavailable, unknown_key};
-use super::statement::Statement;
+use super::token::{Signer, Token, TokenKind};
 use crate::clock::Clock;
 use crate::config::Oidc;
 use crate::domain::national_id::StructIdNat;
 use crate::domain::value_set::Terminology;
-use crate::refusal::{Failure, Refusal};
-use crate::tls::client_certificate::{ClientCertificate, Subject};
-
-/// An access token that is believed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct AccessToken {
-    /// `jti`; where there is none, the start of the token's hash: for the journal.
-    pub id: String,
-    pub statement: Statement,
-}
+use crate::refusal::{Failure, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
+use crate::tls::subject::Subject;
 
 /// The reader of access tokens.
 #[derive(Debug)]
@@ -80,10 +73,10 @@ impl Bearer {
         Arc::clone(&self.provider).watch().await;
     }
 
-    /// What a token, presented on a connection with `certificate`, states of the caller.
+    /// Believes a token that is presented on a connection with `certificate`, or tells why not.
     ///
     /// Errors: every `Token…` rule that it breaks; `TokenProvider` (wait) where the provider is needed and silent.
-    pub async fn read(&self, token: &str, certificate: &ClientCertificate) -> Result<Arc<AccessToken>, Failure> {
+    pub async fn read(&self, token: &str, certificate: &ClientCertificate) -> Result<Token, Failure> {
         let key = TokenKey::new(token, &certificate.fingerprint);
         let published = self.provider.published().await;
         let still = |verified: &Verified| {
@@ -92,7 +85,7 @@ impl Bearer {
         };
         if let Some(verified) = self.cache.find(&key, self.clock.now().as_second(), still) {
             counted("kept");
-            return Ok(Arc::clone(&verified.token));
+            return Ok(verified.token.clone());
         }
         let presented = Presentation { token, key, certificate };
         let verified = match Presented::read(token) {
@@ -101,9 +94,10 @@ impl Bearer {
             Err(refusal) => Err(vec![refusal]),
         };
         counted(if verified.is_ok() { "verified" } else { "refused" });
-        let verified = Arc::new(verified.map_err(Failure::Refused)?);
-        self.cache.keep(key, Arc::clone(&verified));
-        Ok(Arc::clone(&verified.token))
+        let verified = verified.map_err(Failure::Refused)?;
+        let token = verified.token.clone();
+        self.cache.keep(key, Arc::new(verified));
+        Ok(token)
     }
 
     async fn verify(&self, jwt: Jwt<'_>, presented: &Presentation<'_>) -> Result<Verified, Vec<Refusal>> {
@@ -142,7 +136,7 @@ impl Bearer {
         origin: Origin,
         published: Option<&Published>,
         presented: &Presentation<'_>,
-    ) -> Result<(Arc<AccessToken>, Option<i64>), Vec<Refusal>> {
+    ) -> Result<(Token, Option<i64>), Vec<Refusal>> {
         let Presentation { token, key, certificate } = presented;
         let now = self.clock.now();
         let circumstances =
@@ -157,10 +151,16 @@ impl Bearer {
             userinfo::complete(&mut claims, &self.provider.fetch, endpoint, token).await.map_err(one)?;
         }
         let statement = professional::read(&claims, structure_of(certificate), &self.terminology, now)?;
-        let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| jti.len() <= JTI_BYTES_MAX);
-        let id = jti.map_or_else(|| key.short(), str::to_owned);
-        Ok((Arc::new(AccessToken { id, statement }), circumstances.end_s(&claims)))
+        // Where there is no `jti`, the start of the token's hash: enough to find it in the journal.
+        let id = id_of(&claims).unwrap_or_else(|| key.short());
+        Ok((Token { kind: TokenKind::Oidc, id, statement, signer: Signer::Provider }, circumstances.end_s(&claims)))
     }
+}
+
+/// Of any access token, where configuration names no provider.
+pub fn no_provider() -> Refusal {
+    const EXPECTED: &str = "no access token: this gateway has no provider (oidc.issuer)";
+    Refusal::new(Rule::TokenScheme, "header Authorization", "Bearer", EXPECTED)
 }
 
 /// A token and the connection that it came over.
@@ -173,8 +173,12 @@ struct Presentation<'a> {
 fn structure_of(certificate: &ClientCertificate) -> Option<&StructIdNat> {
     match &certificate.subject {
         Subject::Organisation(organisation) => Some(&organisation.struct_id),
-        Subject::Person(_) => None,
+        Subject::Person(_) | Subject::Employee(_) => None,
     }
+}
+
+fn id_of(claims: &Map<String, Value>) -> Option<String> {
+    claims.get("jti").and_then(Value::as_str).filter(|jti| jti.len() <= JTI_BYTES_MAX).map(str::to_owned)
 }
 
 fn one(refusal: Refusal) -> Vec<Refusal> {

@@ -19,7 +19,7 @@ use crate::domain::value_set::{Terminology, ValueSetName};
 use crate::identity::caller::Purpose;
 use crate::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 use crate::refusal::{Refusal, Rule};
-use crate::tls::client_certificate::{PROFESSION_SYSTEM, SAVOIR_FAIRE_SYSTEM};
+use crate::tls::subject::{PROFESSION_SYSTEM, SAVOIR_FAIRE_SYSTEM};
 
 /// Reads claims that are believed already.
 ///

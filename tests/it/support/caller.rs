@@ -65,6 +65,10 @@ impl Caller {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    pub(crate) fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
     /// What this caller shows of themselves.
     pub(crate) fn certificate(&self) -> ClientCertificate {
         let leaf = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).expect("PEM");

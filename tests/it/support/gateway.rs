@@ -9,6 +9,7 @@ use carnet::app::{App, Running};
 use carnet::clock::Clock;
 use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
+use carnet::identity::vihf::issue::SigningKey;
 use carnet::operation::gateway::Gateway;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use tempfile::TempDir;
@@ -69,6 +70,7 @@ impl TestGateway {
         config.tls.client_roots = vec![certs.join("client-roots.pem")];
         config.tls.client_crls = vec![certs.join("crl")];
         config.tls.allow_development_roots = true;
+        config.tls.issuers = shared_pki().pki.issuers();
         config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
         config.store.free_bytes_min = 0;
         config.dmp.ins_domains = vec![InsDomain::Test];
@@ -133,6 +135,12 @@ impl TestGateway {
     pub(crate) async fn journal_lines(&self) -> usize {
         self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal").len()
     }
+
+    /// The last of them, as JSON.
+    pub(crate) async fn last_line(&self) -> String {
+        let lines = self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal");
+        serde_json::to_string(&lines.last().expect("a line").1).expect("JSON")
+    }
 }
 
 impl Builder {
@@ -161,6 +169,13 @@ pub(crate) fn issue(holder: &Holder) -> Issued {
 /// The authorities of those certificates.
 pub(crate) fn client_roots() -> PathBuf {
     shared_pki().folder.path().join("certs/client-roots.pem")
+}
+
+/// The key with which a holder signs VIHF; with `KeyUse::Auth`, one that ought to sign nothing.
+pub(crate) fn signing_key(holder: &Holder, key_use: KeyUse) -> SigningKey {
+    let pki = &shared_pki().pki;
+    let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
+    SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
 }
 
 pub(crate) fn patient() -> Ins {

@@ -10,9 +10,9 @@ use carnet::cli::client::{Client, ClientError, Identity};
 use carnet::clock::Clock;
 use carnet::config::{self, Limits};
 use carnet::serve::serve;
-use carnet::tls::client_certificate::Subject;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use carnet::tls::listener::PresentedCertificate;
+use carnet::tls::subject::Subject;
 use carnet::tls::trust::Trust;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -41,9 +41,15 @@ impl TestListener {
     }
 
     pub(crate) async fn start_with(limits: Limits, clock: Clock) -> Self {
+        Self::start_configured(limits, clock, |_| {}).await
+    }
+
+    pub(crate) async fn start_configured(limits: Limits, clock: Clock, change: impl FnOnce(&mut config::Tls)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-        let trust = Trust::load(&settings(&pki), clock).unwrap();
+        let mut settings = settings(&pki);
+        change(&mut settings);
+        let trust = Trust::load(&settings, clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -113,6 +119,8 @@ pub(crate) fn settings(pki: &DevelopmentPki) -> config::Tls {
         client_roots: vec![file("client-roots.pem")],
         client_crls: vec![file("crl")],
         allow_development_roots: true,
+        allow_test_cards: false,
+        issuers: pki.issuers(),
         reload_seconds: 1,
     }
 }
@@ -139,6 +147,7 @@ async fn who(Extension(certificate): Extension<PresentedCertificate>) -> String 
     match &*certificate {
         Ok(certificate) => match &certificate.subject {
             Subject::Person(person) => person.ps_id.to_string(),
+            Subject::Employee(employee) => employee.id.to_string(),
             Subject::Organisation(organisation) => organisation.struct_id.to_string(),
         },
         Err(refused) => refused.refusal.rule.code().to_owned(),
