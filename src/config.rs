@@ -378,7 +378,8 @@ impl Config {
         if self.sqlite_path().is_none() {
             return value("store.database", "this version stores in SQLite only: write `sqlite:PATH`");
         }
-        if self.store.documents != "database" && !self.store.documents.starts_with(DIRECTORY) {
+        let is_folder = self.store.documents.strip_prefix(DIRECTORY).is_some_and(|path| !path.is_empty());
+        if self.store.documents != "database" && !is_folder {
             return value("store.documents", "this version keeps documents in `database` or in `dir:PATH`");
         }
         if !self.listen.public_url.starts_with("https://") || self.listen.public_url.ends_with('/') {

@@ -3,7 +3,7 @@
 mod certificate;
 mod report;
 mod token;
-mod vihf;
+pub(super) mod vihf;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,7 @@ use crate::identity::vihf::{About, Judge, SignerTrust};
 use crate::refusal::Refusal;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::signature_certificate::SignatureCertificate;
+use crate::tls::trust::TrustError;
 
 /// The assertion in a file, if it holds one.
 pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -33,7 +34,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Holds an assertion against every rule that does not need the connection that brings it.
 pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Report> {
     let terminology = Arc::new(Terminology::load()?);
-    let signers = Arc::new(Offline(ClientVerifier::load(&grounds.config.tls)?));
+    let signers = Arc::new(Offline::load(&grounds.config)?);
     let judge = Judge::new(&grounds.config, signers, terminology, Clock::fixed(grounds.now));
     let judgement = judge.judge(assertion, About::OnePatient);
     let kind = judgement
@@ -93,7 +94,13 @@ fn tell(report: &mut Report, statement: &Statement, config: &Config) {
 }
 
 /// The files that configuration names, read once.
-struct Offline(ClientVerifier);
+pub(in crate::cli) struct Offline(ClientVerifier);
+
+impl Offline {
+    pub(in crate::cli) fn load(config: &Config) -> Result<Self, TrustError> {
+        ClientVerifier::load(&config.tls).map(Self)
+    }
+}
 
 impl SignerTrust for Offline {
     fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {
