@@ -71,7 +71,7 @@ impl ClientVerifier {
         &self,
         chain: &[CertificateDer<'_>],
         at: Timestamp,
-    ) -> Result<ClientCertificate, RefusedCertificate> {
+    ) -> Result<ClientCertificate, Box<RefusedCertificate>> {
         const PURPOSE: KeyPurpose = KeyPurpose::Authentication;
         // An empty chain cannot come out of a handshake that demands one; if it did, it is refused as unreadable.
         let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf.as_ref());
@@ -83,7 +83,7 @@ impl ClientVerifier {
         };
         let refused = |refusal| {
             let fingerprint = Fingerprint::of(leaf).sha256;
-            RefusedCertificate { serial: serial_of(leaf), fingerprint, refusal }
+            Box::new(RefusedCertificate { serial: serial_of(leaf), fingerprint, refusal })
         };
         read().map_err(refused)
     }

@@ -73,7 +73,7 @@ async fn handshake(stream: TcpStream, trust: &Arc<Trust>, within: Duration) -> R
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let chain: Vec<_> =
         session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
-    let certificate = generation.verifier.present(&chain, trust.now());
+    let certificate = generation.verifier.present(&chain, trust.now()).map_err(|refused| *refused);
     let standing = Standing::new(Arc::clone(trust), &generation, chain).map_err(HandshakeError::Withdrawn)?;
     Ok(Accepted { stream, certificate: Arc::new(certificate), standing, protocol })
 }
