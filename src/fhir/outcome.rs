@@ -221,6 +221,7 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::BundleEntry
         | Rule::SubmissionSetCount
         | Rule::PatientMismatch
+        | Rule::SetAuthorStructure
         | Rule::HashMismatch
         | Rule::SizeMismatch
         | Rule::EmptyDocument
@@ -305,6 +306,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::InsDomain
         | Rule::MimeTypeMismatch
         | Rule::CdaLimit
+        | Rule::SetAuthorStructure
         | Rule::PackageForm
         | Rule::ConsentForm
         | Rule::ActorRefused
@@ -334,7 +336,8 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
 const SCHEMES: &str = "IHE-SAML";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
-const ELEMENTS: [(&str, &str); 15] = [
+const ELEMENTS: [(&str, &str); 16] = [
+    ("XDSSubmissionSet.author", "source"),
     ("XDSSubmissionSet.uniqueId", "identifier"),
     ("uniqueId", "masterIdentifier"),
     ("patientId", "subject"),

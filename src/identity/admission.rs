@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use super::structures::Structures;
 use super::vihf;
 
 #[derive(Clone)]
 pub struct Admission {
-    pub structures: Structures,
     pub vihf: Arc<vihf::Verifier>,
 }
