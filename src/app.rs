@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fhir;
 use crate::identity::admission::Admission;
+use crate::identity::oidc::{Bearer, SettingsError};
 use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
@@ -29,7 +30,7 @@ pub struct Running {
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
     listeners: [JoinHandle<()>; 2],
-    watchers: [AbortHandle; 2],
+    watchers: Vec<AbortHandle>,
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -39,6 +40,8 @@ pub enum StartError {
     Trust(#[from] TrustError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Oidc(#[from] SettingsError),
     #[error(transparent)]
     Gateway(#[from] Fault),
 }
@@ -52,13 +55,17 @@ impl App {
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;
         let (stop, stopped) = watch::channel(false);
-        let watcher = tokio::spawn(Arc::clone(&trust).watch()).abort_handle();
+        let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
+        let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), gateway.clock.clone())?.map(Arc::new);
+        if let Some(bearer) = bearer.clone() {
+            watchers.push(tokio::spawn(async move { bearer.watch().await }).abort_handle());
+        }
         let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
         let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
         let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
-        let admission = Admission { vihf: Arc::new(verifier) };
+        let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
-        let table_watcher = tokio::spawn(gateway.structures.clone().watch(every)).abort_handle();
+        watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
@@ -74,7 +81,7 @@ impl App {
             gateway,
             stop,
             listeners: [faces, health],
-            watchers: [watcher, table_watcher],
+            watchers,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
 mod network;
+mod oidc;
 mod vihf;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use self::network::Network;
+pub use self::oidc::{Oidc, SignatureAlgorithm};
 pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
@@ -23,6 +25,7 @@ pub struct Config {
     pub tls: Tls,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub oidc: Oidc,
     pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
@@ -357,6 +360,7 @@ impl Config {
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls).chain(issuers) {
             *path = base.join(&*path);
         }
+        self.oidc.resolve_paths(base);
         if !self.dmp.finess_table.as_os_str().is_empty() {
             self.dmp.finess_table = base.join(&self.dmp.finess_table);
         }
@@ -384,7 +388,7 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
-        if let Some((key, problem)) = self.vihf.contradiction() {
+        if let Some((key, problem)) = self.oidc.contradiction().or_else(|| self.vihf.contradiction()) {
             return value(key, problem);
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
@@ -431,6 +435,34 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
+    (
+        "oidc",
+        &[
+            "issuer",
+            "audience",
+            "ca",
+            "hosts",
+            "algorithms",
+            "require_bound_tokens",
+            "acr_values",
+            "skew_seconds",
+            "userinfo",
+            "introspection",
+            "introspection_endpoint",
+            "introspection_seconds",
+            "questions_in_flight_max",
+            "client_id",
+            "client_secret",
+            "client_certificate",
+            "client_key",
+            "keys_refresh_seconds",
+            "keys_refetch_seconds_min",
+            "keys_grace_seconds",
+            "timeout_seconds",
+            "response_bytes_max",
+            "verified_tokens_max",
+        ],
+    ),
     (
         "limits",
         &[

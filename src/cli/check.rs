@@ -2,6 +2,7 @@
 
 mod certificate;
 mod report;
+mod token;
 pub(super) mod vihf;
 
 use std::io::Read as _;
@@ -20,15 +21,27 @@ use self::report::Report;
 use super::{Ending, Settings, print_json, say};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::finess::FinessTable;
+use crate::identity::oidc::KeySet;
+use crate::identity::structures::Structures;
+use crate::identity::token::Token;
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::client_verifier::ClientVerifier;
 
-/// Judge certificates and VIHF offline, as the gateway would: what they are, whose, and each rule that fails
+/// Judge certificates, VIHF and access tokens offline, as the gateway would: what they are, whose, and each rule that fails
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64
+    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64; access tokens (JWT)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The keys of the OIDC provider (JWK Set), to judge the signature of an access token
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The client certificate that a VIHF or an access token is presented with: whether the two agree
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -40,6 +53,11 @@ pub(super) struct Arguments {
 struct Grounds {
     config: Config,
     verifier: ClientVerifier,
+    structures: Structures,
+    /// Of the provider of access tokens.
+    keys: Option<KeySet>,
+    /// Of the connection that a token would come over.
+    certificate: Option<ClientCertificate>,
     now: Timestamp,
 }
 
@@ -50,14 +68,14 @@ enum Found {
     Chain(Vec<CertificateDer<'static>>),
     /// An assertion, out of its base64.
     Vihf(Vec<u8>),
+    /// An access token, out of its header.
+    Token(String),
     /// In words, why it is not judged.
     Other(&'static str),
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let config = arguments.settings.load()?;
-    let verifier = ClientVerifier::load(&config.tls).with_context(|| arguments.settings.to_string())?;
-    let grounds = Grounds { config, verifier, now: Clock::System.now() };
+    let grounds = Grounds::load(arguments)?;
     let judged = judge_all(&arguments.files, &grounds);
     if arguments.json {
         let files: Vec<_> = judged.iter().map(|(file, judged)| json_of(file, judged)).collect();
@@ -95,15 +113,56 @@ fn ending(judged: &[Judged]) -> anyhow::Result<Ending> {
     Ok(if refused { Ending::Refused } else { Ending::Done })
 }
 
+impl Grounds {
+    fn load(arguments: &Arguments) -> anyhow::Result<Self> {
+        let config = arguments.settings.load()?;
+        let settings = || arguments.settings.to_string();
+        let verifier = ClientVerifier::load(&config.tls).with_context(settings)?;
+        let finess = FinessTable::load(&config.dmp.finess_table).with_context(settings)?;
+        let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
+        let keys = arguments.keys.as_deref().map(|file| read_keys(file).with_context(|| file.display().to_string()));
+        let certificate = arguments.certificate.as_deref();
+        let certificate = certificate.map(|file| read_holder(file).with_context(|| file.display().to_string()));
+        let (keys, certificate) = (keys.transpose()?, certificate.transpose()?);
+        Ok(Self { config, verifier, structures, keys, certificate, now: Clock::System.now() })
+    }
+
+    /// Whether a token and the certificate that it would come with make one caller.
+    fn agree(&self, report: &mut Report, token: Token) {
+        let Some(certificate) = &self.certificate else {
+            report.not_judged("agreement", "no --certificate: the client certificate must name the same caller");
+            return;
+        };
+        let caller = Caller::identify(certificate, Some(token), PurposeHeaders::default(), &self.structures);
+        caller.err().into_iter().for_each(|refusal| report.refuse(refusal));
+    }
+}
+
 fn judge(file: &Path, grounds: &Grounds) -> anyhow::Result<Report> {
+    match detect(&read(file)?) {
+        Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
+        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
+        Found::Token(token) => token::judge(&token, grounds),
+        Found::Other(what) => anyhow::bail!("{what}"),
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     anyhow::ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "longer than {FILE_BYTES_MAX} bytes: none of what is judged");
-    match detect(&bytes) {
-        Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
-        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
-        Found::Other(what) => anyhow::bail!("{what}"),
-    }
+    Ok(bytes)
+}
+
+fn read_keys(file: &Path) -> anyhow::Result<KeySet> {
+    Ok(KeySet::from_json(&read(file)?)?)
+}
+
+/// What the certificate says of its holder; whether it gets in is judged where it is a file of its own.
+fn read_holder(file: &Path) -> anyhow::Result<ClientCertificate> {
+    let Found::Chain(chain) = detect(&read(file)?) else { anyhow::bail!("no certificate (PEM, DER)") };
+    let leaf = chain.first().context("no certificate (PEM, DER)")?;
+    ClientCertificate::from_der(leaf).map_err(|refusal| anyhow::anyhow!("{refusal}"))
 }
 
 fn detect(bytes: &[u8]) -> Found {
@@ -126,15 +185,18 @@ fn detect(bytes: &[u8]) -> Found {
     if let Some(assertion) = vihf::find(bytes) {
         return Found::Vihf(assertion);
     }
-    Found::Other("neither a certificate (PEM, DER) nor a VIHF: this version judges nothing else")
+    if let Some(token) = token::find(bytes) {
+        return Found::Token(token.to_owned());
+    }
+    Found::Other("neither a certificate (PEM, DER), a VIHF nor an access token (JWT): this version judges nothing else")
 }
 
-/// What a mode may do: of certificates and of VIHF alike, as `access::decide` has it.
+/// What a mode may do: of certificates and of tokens alike, as `access::decide` has it.
 mod rights {
     pub(super) const DIRECT: &str = "direct mode: deposit; consult with the patient's authorisation, and declare it";
-    pub(super) const EMPLOYEE: &str = "employee mode, as its structure: deposit, find and read its own documents; \
+    pub(super) const EMPLOYEE: &str = "employee mode, as its structure: deposit; find its own documents, read none; \
         declare the structure's authorisation";
-    pub(super) const INDIRECT: &str = "indirect mode: deposit, find and read its own documents";
+    pub(super) const INDIRECT: &str = "indirect mode: deposit; find its own documents, read none";
     pub(super) const AIR: &str = "AIR: consult with the patient's authorisation, and declare it; deposit nothing";
     pub(super) const PORTAL: &str = "patient portal: set and list the patient's list; read no document";
 }
@@ -144,7 +206,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const EXAMPLE: &str = "Examples:
   carnet check client.pem
   carnet check --config carnet.toml --json clients/*.pem
-  carnet check --config carnet.toml vihf.xml";
+  carnet check --config carnet.toml vihf.xml
+  carnet check --config carnet.toml --keys jwks.json --certificate client.pem token.jwt";
 
 #[cfg(test)]
 mod tests {
@@ -156,7 +219,7 @@ mod tests {
     fn what_is_no_certificate_is_told_by_its_name() {
         let other = |bytes: &[u8]| match detect(bytes) {
             Found::Other(what) => what,
-            Found::Chain(_) | Found::Vihf(_) => panic!("something to judge in {bytes:?}"),
+            Found::Chain(_) | Found::Vihf(_) | Found::Token(_) => panic!("something to judge in {bytes:?}"),
         };
         assert!(other(b"-----BEGIN PRIVATE KEY-----\n").contains("private key"));
         assert!(other(b"-----BEGIN X509 CRL-----\n").contains("revocation list"));
@@ -175,7 +238,9 @@ mod tests {
         config.tls.client_crls = vec![pki.directory().join("crl")];
         config.tls.allow_development_roots = true;
         let verifier = ClientVerifier::load(&config.tls).unwrap();
-        let grounds = Grounds { config, verifier, now: Clock::System.now() };
+        let structures = Structures::of_classes(config.dmp.structure_classes.clone());
+        let now = Clock::System.now();
+        let grounds = Grounds { config, verifier, structures, keys: None, certificate: None, now };
         let good = pki.directory().join("client-roots.pem");
         let judged = judge_all(&[broken, absent, good], &grounds);
         assert_eq!(judged.iter().map(|(_, judged)| judged.is_ok()).collect::<Vec<_>>(), [false, false, true]);

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
-use super::authorization::read_token;
+use super::authorization::{Presented, read_token};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -268,20 +268,19 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
-        let token = match read_token(&self.admission, parts) {
-            Ok(token) => token,
+        let presented = match read_token(&self.admission, certificate, parts).await {
+            Ok(presented) => presented,
             Err(failure) => return Err(self.gateway.turn_away_unidentified(certificate, None, failure).await),
         };
-        let identified = self.identify_holder(certificate, token.as_ref().map(|unused| &unused.token), parts);
-        let caller = match (identified, &token) {
-            (Ok(caller), _) => caller,
-            (Err(refusal), token) => {
-                let token = token.as_ref().map(|unused| &unused.token);
+        let token = presented.as_ref().map(Presented::token);
+        let caller = match self.identify_holder(certificate, token, parts) {
+            Ok(caller) => caller,
+            Err(refusal) => {
                 return Err(self.gateway.turn_away_unidentified(certificate, token, refusal.into()).await);
             }
         };
         // Last: what is stolen and brought over another connection is not used up by it.
-        if let Some(unused) = token
+        if let Some(Presented::Once(unused)) = presented
             && let Err(failure) = self.admission.vihf.take(unused).await
         {
             return Err(self.gateway.turn_away(&caller, failure).await);
@@ -592,7 +591,7 @@ mod tests {
         let judge =
             Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
         let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
-        router(gateway.clone(), Admission { vihf })
+        router(gateway.clone(), Admission { vihf, bearer: None })
     }
 
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
+use super::oidc::Bearer;
 use super::vihf;
 
 #[derive(Clone)]
 pub struct Admission {
     pub vihf: Arc<vihf::Verifier>,
+    /// Of access tokens, where configuration names their provider.
+    pub bearer: Option<Arc<Bearer>>,
 }

@@ -24,9 +24,9 @@ pub enum Caller {
     Direct(Professional, Purpose, Evidence),
     /// A professional whom their structure authenticated (AIR), named by a token: consults, and deposits nothing.
     Air(AirProfessional, Purpose, Box<Token>),
-    /// An employee with a card of their structure (CPE): deposits for it, finds and reads its own.
+    /// An employee with a card of their structure (CPE): deposits for it, finds its own.
     Employee(StructureEmployee, StructurePurpose, Evidence),
-    /// A structure without a named professional: deposits, finds and reads its own.
+    /// A structure without a named professional: deposits, finds its own.
     Indirect(Structure, StructurePurpose, Evidence),
     /// The software through which patients set their own lists (Mon espace santé).
     PatientPortal(Structure),
@@ -128,7 +128,7 @@ impl Caller {
         structures: &Structures,
     ) -> Result<Self, Refusal> {
         if let Some(token) = &token {
-            check_class(structures, &token.statement.structure, "token, Identifiant_Structure")?;
+            check_class(structures, &token.statement.structure, token.kind.place_of_structure())?;
         }
         match &certificate.subject {
             Subject::Person(person) => of_person(person, token, headers, structures),

@@ -184,12 +184,12 @@ mod tests {
         journal::append(tx, JournalRow { position, at, dossier_id, line: line.to_owned(), seal: vec![0; 32] });
     }
 
-    /// Holds the writer until all of `writes` are in its queue, so that they share a batch.
+    /// Holds the writer until all of `writes` are in its queue, so that they share a batch; the write that held it may
+    /// be in that batch too.
     async fn together<A, B>(store: &Store, writes: (impl Future<Output = A>, impl Future<Output = B>)) -> (A, B) {
         let (open, gate) = oneshot::channel::<()>();
         let held = store.write("held", |_| Box::pin(async move { gate.await.map_err(|_| Error::Stopped) }));
-        let (held, first, second, _) = tokio::join!(held, writes.0, writes.1, async { open.send(()) });
-        held.unwrap();
+        let (_, first, second, _) = tokio::join!(held, writes.0, writes.1, async { open.send(()) });
         (first, second)
     }
 

@@ -10,7 +10,6 @@ use super::{Grounds, rights};
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::identity::caller::{Caller, PurposeHeaders};
-use crate::identity::structures::Structures;
 use crate::tls::client_certificate::{ClientCertificate, serial_hex};
 use crate::tls::key_purpose::KeyPurpose;
 use crate::tls::signature_certificate::SignatureCertificate;
@@ -55,8 +54,7 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Report {
 fn call(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Result<(), crate::refusal::Refusal> {
     let certificate: ClientCertificate =
         grounds.verifier.present(chain, grounds.now).map_err(|refused| refused.refusal)?;
-    let structures = Structures::of_classes(grounds.config.dmp.structure_classes.clone());
-    Caller::identify(&certificate, None, PurposeHeaders::default(), &structures).map(|_| ())
+    Caller::identify(&certificate, None, PurposeHeaders::default(), &grounds.structures).map(|_| ())
 }
 
 fn kind(certificate: &X509Certificate<'_>, purpose: KeyPurpose, subject: Option<&Subject>) -> String {
@@ -159,6 +157,7 @@ mod tests {
     use crate::cli::Ending;
     use crate::clock::Clock;
     use crate::config::Config;
+    use crate::identity::structures::Structures;
     use crate::tls::client_verifier::ClientVerifier;
     use crate::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 
@@ -170,7 +169,8 @@ mod tests {
         config.tls.issuers = pki.issuers();
         config.dmp.structure_classes = [("2990000052".to_owned(), StructureClass::Insurer)].into();
         let verifier = ClientVerifier::load(&config.tls).unwrap();
-        Grounds { config, verifier, now: Clock::System.now() }
+        let structures = Structures::of_classes(config.dmp.structure_classes.clone());
+        Grounds { config, verifier, structures, keys: None, certificate: None, now: Clock::System.now() }
     }
 
     fn structure(id: &str) -> Holder {

@@ -54,9 +54,11 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
         let signer = judgement.signer.as_ref().map(|signer| &signer.subject);
         tell(&mut report, statement, signer, &grounds.config);
     }
+    if let Some(token) = judgement.token() {
+        grounds.agree(&mut report, token.clone());
+    }
     judgement.refusals.into_iter().for_each(|refusal| report.refuse(refusal));
     report.not_judged("replay", "only the gateway knows what was presented before");
-    report.not_judged("agreement", "only a connection has the client certificate that must name the same caller");
     Ok(report)
 }
 
