@@ -12,9 +12,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::fhir;
 use crate::identity::admission::Admission;
-use crate::identity::finess::{FinessError, FinessTable};
 use crate::identity::oidc::{Bearer, SettingsError};
-use crate::identity::structures::Structures;
 use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
@@ -40,8 +38,6 @@ pub struct Running {
 pub enum StartError {
     #[error(transparent)]
     Trust(#[from] TrustError),
-    #[error("dmp.finess_table: {0}")]
-    Finess(#[from] FinessError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
@@ -55,7 +51,6 @@ impl App {
     pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
         crate::telemetry::metrics();
         let trust = Trust::load(&config.tls, clock.clone())?;
-        let finess = FinessTable::load(&config.dmp.finess_table)?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;
@@ -68,10 +63,9 @@ impl App {
         let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
         let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
         let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
-        let structures = Structures::new(config.dmp.structure_classes.clone(), Arc::clone(&finess));
-        let admission = Admission { structures, vihf: Arc::new(verifier), bearer };
+        let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
-        watchers.push(tokio::spawn(finess.watch(every)).abort_handle());
+        watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });

@@ -434,7 +434,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
-    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
+    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     (
         "oidc",
         &[

@@ -115,6 +115,7 @@ rules! {
     CdaLimit = "cda-limit", Rule, "limit of this server";
     CdaHeader = "cda-header", Rule, "CI-SIS structuration minimale; domain J.2";
     CdaMetadataMismatch = "cda-metadata-mismatch", Rule, "domain E.4 (7)";
+    SetAuthorStructure = "set-author-structure", Rule, "domain C.5, I.2: AuthorInstitution of the set";
     PackageForm = "package-form", Rule, "IHE XDM ITI-32; domain H.2";
     ConsentForm = "consent-form", Rule, "contract 4: Consent";
 
@@ -167,6 +168,9 @@ rules! {
     Busy = "busy", Busy, "contract 7.5";
     StorageFull = "storage-full", Full, "contract 7.5";
 }
+
+/// What to do where there was no room or no turn. A VIHF is used up by the first call that brought it.
+pub const SEND_AGAIN: &str = "the same request again after Retry-After, with a new VIHF if one came with it";
 
 /// One broken rule, in one place.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -181,11 +181,16 @@ impl<'x> Tokens<'x> {
             if attribute.value.contains('<') {
                 return Err(self.syntax("`<` in an attribute", "&lt;"));
             }
+            let declares = attribute.key.as_namespace_binding().is_some();
+            // Namespaces are compared as they are written, here; elsewhere (a signature) as they are meant.
+            if declares && attribute.value.contains(|c: char| c == '&' || c.is_whitespace()) {
+                return Err(self.forbidden("a namespace with references or blanks", "its name, letter by letter"));
+            }
             let value = attribute
                 .normalized_value(XmlVersion::Implicit1_0)
                 .map_err(|_| self.forbidden("an entity in an attribute", "the five predefined ones and numbers"))?;
             let value = self.legal(value)?;
-            if attribute.key.as_namespace_binding().is_none() {
+            if !declares {
                 attributes.push((attribute.key.as_ref().to_owned(), value));
             }
         }
@@ -285,6 +290,8 @@ mod tests {
             b"<a>&#0;</a>",
             b"<a>&#x1;</a>",
             b"<a x='&b;'/>",
+            b"<a xmlns='&#117;'/>",
+            b"<a><b xmlns:p='u '/></a>",
         ] {
             assert_eq!(read_all(bad), Err(Rule::XmlForbidden), "{}", String::from_utf8_lossy(bad));
         }

@@ -159,7 +159,11 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
             declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
         }
         // F.1 note 1: the authorisation goes to the structure.
-        (Action::DeclareAuthorisation, Caller::Employee(_, StructurePurpose::Normal, _)) => Ok(own(RuleId::Authorised)),
+        (Action::DeclareAuthorisation, Caller::Employee(employee, StructurePurpose::Normal, _))
+            if employee.practice == Practice::Care =>
+        {
+            Ok(own(RuleId::Authorised))
+        }
         (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
         (Action::Retrieve, Caller::Employee(..) | Caller::Indirect(..))
         | (Action::Consult | Action::Retrieve, Caller::PatientPortal(_) | Caller::Operator) => {

@@ -18,7 +18,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
 use self::report::Report;
-use super::{Ending, Settings, print_json};
+use super::{Ending, Settings, print_json, say};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::identity::caller::{Caller, PurposeHeaders};
@@ -76,20 +76,40 @@ enum Found {
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let grounds = Grounds::load(arguments)?;
-    let mut reports = Vec::new();
-    for file in &arguments.files {
-        let report = judge(file, &grounds).with_context(|| file.display().to_string())?;
-        reports.push((file.display().to_string(), report));
-    }
+    let judged = judge_all(&arguments.files, &grounds);
     if arguments.json {
-        let files: Vec<_> = reports.iter().map(|(file, report)| report.json(file)).collect();
+        let files: Vec<_> = judged.iter().map(|(file, judged)| json_of(file, judged)).collect();
         print_json(&json!({ "files": files }));
     } else {
-        for (file, report) in &reports {
-            report.print(file);
+        for (file, judged) in &judged {
+            match judged {
+                Ok(report) => report.print(file),
+                Err(problem) => say(&format!("{file}: not judged: {problem:#}")),
+            }
         }
     }
-    let refused = reports.iter().any(|(_, report)| report.ending() == Ending::Refused);
+    ending(&judged)
+}
+
+/// A file and what came of it: one that cannot be judged keeps no other from it.
+type Judged = (String, anyhow::Result<Report>);
+
+fn judge_all(files: &[PathBuf], grounds: &Grounds) -> Vec<Judged> {
+    files.iter().map(|file| (file.display().to_string(), judge(file, grounds))).collect()
+}
+
+fn json_of(file: &str, judged: &anyhow::Result<Report>) -> serde_json::Value {
+    match judged {
+        Ok(report) => report.json(file),
+        Err(problem) => json!({ "file": file, "accepted": false, "problem": format!("{problem:#}") }),
+    }
+}
+
+fn ending(judged: &[Judged]) -> anyhow::Result<Ending> {
+    let broken: Vec<&str> =
+        judged.iter().filter(|(_, judged)| judged.is_err()).map(|(file, _)| file.as_str()).collect();
+    anyhow::ensure!(broken.is_empty(), "not judged: {}", broken.join(", "));
+    let refused = judged.iter().flat_map(|(_, judged)| judged).any(|report| report.ending() == Ending::Refused);
     Ok(if refused { Ending::Refused } else { Ending::Done })
 }
 
@@ -171,6 +191,16 @@ fn detect(bytes: &[u8]) -> Found {
     Found::Other("neither a certificate (PEM, DER), a VIHF nor an access token (JWT): this version judges nothing else")
 }
 
+/// What a mode may do: of certificates and of tokens alike, as `access::decide` has it.
+mod rights {
+    pub(super) const DIRECT: &str = "direct mode: deposit; consult with the patient's authorisation, and declare it";
+    pub(super) const EMPLOYEE: &str = "employee mode, as its structure: deposit; find its own documents, read none; \
+        declare the structure's authorisation";
+    pub(super) const INDIRECT: &str = "indirect mode: deposit; find its own documents, read none";
+    pub(super) const AIR: &str = "AIR: consult with the patient's authorisation, and declare it; deposit nothing";
+    pub(super) const PORTAL: &str = "patient portal: set and list the patient's list; read no document";
+}
+
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 const EXAMPLE: &str = "Examples:
@@ -195,6 +225,27 @@ mod tests {
         assert!(other(b"-----BEGIN X509 CRL-----\n").contains("revocation list"));
         assert!(other(b"-----BEGIN CERTIFICATE-----\nMIIB\n").contains("cannot be read"));
         assert!(other(b"<ClinicalDocument/>").contains("nothing else"));
+    }
+
+    #[test]
+    fn a_broken_file_does_not_keep_the_next_from_being_judged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (broken, absent) = (folder.path().join("broken"), folder.path().join("absent"));
+        std::fs::write(&broken, "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let pki = crate::tls::development_pki::DevelopmentPki::create(folder.path(), Clock::System).unwrap();
+        let mut config = Config::default();
+        config.tls.client_roots = vec![pki.directory().join("client-roots.pem")];
+        config.tls.client_crls = vec![pki.directory().join("crl")];
+        config.tls.allow_development_roots = true;
+        let verifier = ClientVerifier::load(&config.tls).unwrap();
+        let structures = Structures::of_classes(config.dmp.structure_classes.clone());
+        let now = Clock::System.now();
+        let grounds = Grounds { config, verifier, structures, keys: None, certificate: None, now };
+        let good = pki.directory().join("client-roots.pem");
+        let judged = judge_all(&[broken, absent, good], &grounds);
+        assert_eq!(judged.iter().map(|(_, judged)| judged.is_ok()).collect::<Vec<_>>(), [false, false, true]);
+        let ended = ending(&judged).unwrap_err().to_string();
+        assert!(ended.contains("broken") && ended.contains("absent"), "{ended}");
     }
 
     proptest! {

@@ -100,7 +100,10 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
         Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
         Actor::Operator => "the operator".to_owned(),
-        Actor::Unidentified { certificate_serial } => format!("certificate {certificate_serial}"),
+        Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
+            format!("certificate {certificate_serial}")
+        }
+        Actor::Unidentified { certificate_serial, holder } => format!("certificate {certificate_serial} of {holder}"),
     };
     let purpose = match &event.purpose {
         StatedPurpose::Normal | StatedPurpose::NotRead => String::new(),

@@ -27,6 +27,15 @@ impl PsIdNat {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the number is a person's own, RPPS or ADELI: the others are ids that a structure gives out, and may
+    /// give to one person several times.
+    pub fn is_personal(&self) -> bool {
+        match self.0.strip_prefix('8') {
+            Some(rpps) => rpps.bytes().all(|byte| byte.is_ascii_digit()),
+            None => self.0.starts_with('0'),
+        }
+    }
 }
 
 impl FromStr for PsIdNat {
@@ -94,6 +103,15 @@ mod tests {
     fn real_and_test_identities_of_persons_are_read() {
         for good in ["801234567897", "00B2800585", "310000017/INT42", "899700218896", "10B0127189"] {
             assert!(good.parse::<PsIdNat>().is_ok(), "{good}");
+        }
+        for (id, is_personal) in [
+            ("801234567897", true),
+            ("00B2800585", true),
+            ("8012345678A7", false),
+            ("310000017/INT42", false),
+            ("10B0127189", false),
+        ] {
+            assert_eq!(id.parse::<PsIdNat>().unwrap().is_personal(), is_personal, "{id}");
         }
         for bad in ["", "8", "80123", "701234567897", "801234567897/x", "8012345678 7", "310000017/"] {
             assert!(bad.parse::<PsIdNat>().is_err(), "{bad}");

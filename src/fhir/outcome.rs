@@ -242,6 +242,7 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::BundleEntry
         | Rule::SubmissionSetCount
         | Rule::PatientMismatch
+        | Rule::SetAuthorStructure
         | Rule::HashMismatch
         | Rule::SizeMismatch
         | Rule::EmptyDocument
@@ -341,6 +342,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::InsDomain
         | Rule::MimeTypeMismatch
         | Rule::CdaLimit
+        | Rule::SetAuthorStructure
         | Rule::PackageForm
         | Rule::ConsentForm
         | Rule::ActorRefused
@@ -385,7 +387,8 @@ const BEARER: &str = "Bearer realm=\"carnet\"";
 const BEARER_REFUSED: &str = "Bearer realm=\"carnet\", error=\"invalid_token\"";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
-const ELEMENTS: [(&str, &str); 15] = [
+const ELEMENTS: [(&str, &str); 16] = [
+    ("XDSSubmissionSet.author", "source"),
     ("XDSSubmissionSet.uniqueId", "identifier"),
     ("uniqueId", "masterIdentifier"),
     ("patientId", "subject"),

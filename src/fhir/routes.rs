@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
-use super::authorization::read_token;
+use super::authorization::{Presented, read_token};
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -33,6 +33,7 @@ use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::identity::admission::Admission;
 use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::token::Token;
 use crate::limits::ration::Holder;
 use crate::limits::turnstile::{Entered, Lane, Place};
 use crate::operation::gateway::Gateway;
@@ -267,18 +268,36 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
-        match self.identify_holder(certificate, parts).await {
-            Ok(caller) => Ok(caller),
-            Err(failure) => Err(self.gateway.turn_away_unidentified(&certificate.serial, failure).await),
+        let presented = match read_token(&self.admission, certificate, parts).await {
+            Ok(presented) => presented,
+            Err(failure) => return Err(self.gateway.turn_away_unidentified(certificate, None, failure).await),
+        };
+        let token = presented.as_ref().map(Presented::token);
+        let caller = match self.identify_holder(certificate, token, parts) {
+            Ok(caller) => caller,
+            Err(refusal) => {
+                return Err(self.gateway.turn_away_unidentified(certificate, token, refusal.into()).await);
+            }
+        };
+        // Last: what is stolen and brought over another connection is not used up by it.
+        if let Some(Presented::Once(unused)) = presented
+            && let Err(failure) = self.admission.vihf.take(unused).await
+        {
+            return Err(self.gateway.turn_away(&caller, failure).await);
         }
+        Ok(caller)
     }
 
     /// The holder of a certificate, and what their token and headers say.
-    async fn identify_holder(&self, certificate: &ClientCertificate, parts: &Parts) -> Result<Caller, Failure> {
-        let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
-        let token = read_token(&self.admission, certificate, parts).await?;
+    fn identify_holder(
+        &self,
+        certificate: &ClientCertificate,
+        token: Option<&Token>,
+        parts: &Parts,
+    ) -> Result<Caller, Refusal> {
+        let (purpose, reason) = (header(parts, "X-Purpose-Of-Use")?, header(parts, "X-Access-Reason")?);
         let headers = PurposeHeaders { purpose, reason };
-        Ok(Caller::identify(certificate, token, headers, &self.admission.structures)?)
+        Caller::identify(certificate, token.cloned(), headers, &self.gateway.structures)
     }
 
     /// The failure of a certificate that was withdrawn since its handshake, or that has too many connections,
@@ -294,7 +313,7 @@ impl Face {
     }
 
     async fn turn_away_certificate(&self, refused: &RefusedCertificate) -> Failure {
-        self.gateway.turn_away_unidentified(&refused.serial, refused.refusal.clone()).await
+        self.gateway.turn_away_certificate(&refused.serial, refused.refusal.clone()).await
     }
 
     /// What is asked for, and the leave to ask it, with a body of `announced` bytes. What comes too often is refused
@@ -514,12 +533,16 @@ fn format_of(parts: &Parts) -> (Format, Option<Refusal>) {
     }
 }
 
-/// A header as text. Errors: `HeaderValue` for bytes that are no text.
+/// A header as text. Errors: `HeaderValue` for several of that name, and for bytes that are no text.
 fn header<'a>(parts: &'a Parts, name: &'static str) -> Result<Option<&'a str>, Refusal> {
-    let Some(value) = parts.headers.get(name) else { return Ok(None) };
-    match std::str::from_utf8(value.as_bytes()) {
-        Ok(text) => Ok(Some(text)),
-        Err(_) => Err(Refusal::new(Rule::HeaderValue, format!("header {name}"), "bytes that are no UTF-8", "text")),
+    let refused = |found, expected| Refusal::new(Rule::HeaderValue, format!("header {name}"), found, expected);
+    let mut values = parts.headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(_)) => Err(refused("several", "one, or none")),
+        (Some(value), None) => {
+            std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| refused("bytes that are no UTF-8", "text"))
+        }
     }
 }
 
@@ -537,9 +560,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::config::{Config, StructureClasses};
+    use crate::config::Config;
     use crate::domain::sha::Sha256Hash;
-    use crate::identity::structures::Structures;
     use crate::identity::vihf::{Judge, SignerTrust, Verifier};
     use crate::tls::signature_certificate::SignatureCertificate;
     use rustls::pki_types::CertificateDer;
@@ -569,8 +591,7 @@ mod tests {
         let judge =
             Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
         let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
-        let structures = Structures::of_classes(StructureClasses::new());
-        router(gateway.clone(), Admission { structures, vihf, bearer: None })
+        router(gateway.clone(), Admission { vihf, bearer: None })
     }
 
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {

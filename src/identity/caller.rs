@@ -24,9 +24,9 @@ pub enum Caller {
     Direct(Professional, Purpose, Evidence),
     /// A professional whom their structure authenticated (AIR), named by a token: consults, and deposits nothing.
     Air(AirProfessional, Purpose, Box<Token>),
-    /// An employee with a card of their structure (CPE): deposits for it, finds and deletes its own.
+    /// An employee with a card of their structure (CPE): deposits for it, finds its own.
     Employee(StructureEmployee, StructurePurpose, Evidence),
-    /// A structure without a named professional: deposits, finds and deletes its own.
+    /// A structure without a named professional: deposits, finds its own.
     Indirect(Structure, StructurePurpose, Evidence),
     /// The software through which patients set their own lists (Mon espace santé).
     PatientPortal(Structure),
@@ -66,6 +66,7 @@ pub struct StructureEmployee {
     pub family: String,
     pub given: String,
     pub structure: Structure,
+    pub practice: Practice,
 }
 
 /// What somebody practises as: occupational medicine reads nothing of the record but its own (F.1 column T, F.2).
@@ -267,7 +268,9 @@ fn of_person(
         check_person(token, person)?;
     }
     let stated_skills = statement.map(|statement| savoir_faire_of(&statement.roles));
-    let practice = practice_of(stated_skills.as_deref().unwrap_or(&person.savoir_faire), statement, structures);
+    let stated_structure = statement.map(|statement| &statement.structure);
+    let skills = stated_skills.as_deref().unwrap_or(&person.savoir_faire);
+    let practice = practice_of(skills, stated_structure, structures);
     let professional = Professional {
         id: person.ps_id.clone(),
         family: person.family.clone(),
@@ -295,13 +298,15 @@ fn of_employee(
         check_employee(token, employee, &certified, structures)?;
     }
     let purpose = of_a_structure(&purpose_of(token.as_ref(), headers)?, "purpose of use")?;
-    let id = token.as_ref().map_or(certified, |token| token.statement.structure.clone());
+    let id = token.as_ref().map_or_else(|| certified.clone(), |token| token.statement.structure.clone());
+    let practice = practice_of(&[], [&certified, &id], structures);
     let names = employee.name();
     let employee = StructureEmployee {
         id: employee.id.clone(),
         family: names.family,
         given: names.given,
         structure: Structure { id, name: employee.organisation.clone() },
+        practice,
     };
     Ok(Caller::Employee(employee, purpose, evidence_of(token)))
 }
@@ -340,14 +345,16 @@ fn of_structure(
         let purpose = of_a_structure(&purpose, "token, purposeofuse")?;
         return Ok(Caller::Indirect(stated, purpose, Evidence::Token(Box::new(token))));
     }
-    let professional = air_professional(&token.statement, stated, structures)?;
+    let professional = air_professional(&token.statement, stated, &organisation.struct_id, structures)?;
     Ok(Caller::Air(professional, purpose, Box::new(token)))
 }
 
-/// Who is named by an AIR token: a professional with a national id. A secretary or an automaton consults nothing.
+/// Who is named by an AIR token: a professional with a national id of their own. Under an id that a structure gave
+/// out, whom the patient blocked would come back. A secretary or an automaton consults nothing.
 fn air_professional(
     statement: &Statement,
     structure: Structure,
+    certified: &StructIdNat,
     structures: &Structures,
 ) -> Result<AirProfessional, Refusal> {
     let refused = |place: &str, found: String, expected: &str| {
@@ -361,15 +368,16 @@ fn air_professional(
             return Err(refused("role", found, expected));
         }
     };
-    let id = statement.subject.id.parse::<PsIdNat>().map_err(|error| {
-        refused("Subject/NameID", statement.subject.id.clone(), &format!("the PS_IdNat of the professional ({error})"))
+    let id = statement.subject.id.parse::<PsIdNat>().ok().filter(PsIdNat::is_personal).ok_or_else(|| {
+        let expected = "the professional's own number: RPPS as 8 and 11 digits, or ADELI as 0 and the number";
+        refused("Subject/NameID", statement.subject.id.clone(), expected)
     })?;
     let savoir_faire = savoir_faire_of(&statement.roles);
     Ok(AirProfessional {
         id,
         name: statement.subject.name.clone().unwrap_or_default(),
         profession,
-        practice: practice_of(&savoir_faire, Some(statement), structures),
+        practice: practice_of(&savoir_faire, [certified, &structure.id], structures),
         savoir_faire,
         structure,
     })
@@ -392,15 +400,16 @@ fn check_class(
     }
 }
 
-/// Médecine du travail, by the only savoir-faire that is stated or by the structure.
-fn practice_of(savoir_faire: &[Code], statement: Option<&Statement>, structures: &Structures) -> Practice {
-    let of_structure = statement.and_then(|statement| structures.class_of(&statement.structure));
+/// Médecine du travail, by the only savoir-faire that is stated or by any of the structures: the certificate's, and
+/// the token's, which may be a site of it.
+fn practice_of<'s>(
+    savoir_faire: &[Code],
+    of: impl IntoIterator<Item = &'s StructIdNat>,
+    structures: &Structures,
+) -> Practice {
+    let is_occupational = |id: &StructIdNat| structures.class_of(id) == Some(StructureClass::OccupationalMedicine);
     let by_skill = !savoir_faire.is_empty() && savoir_faire.iter().all(|code| code.code == OCCUPATIONAL_MEDICINE);
-    if by_skill || of_structure == Some(StructureClass::OccupationalMedicine) {
-        Practice::OccupationalMedicine
-    } else {
-        Practice::Care
-    }
+    if by_skill || of.into_iter().any(is_occupational) { Practice::OccupationalMedicine } else { Practice::Care }
 }
 
 fn savoir_faire_of(roles: &[Code]) -> Vec<Code> {

@@ -1,6 +1,7 @@
 //! What this gateway knows of structures beyond their certificates: their class, and the sites they have.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::finess::{FinessTable, Link};
 use crate::config::{StructureClass, StructureClasses};
@@ -27,8 +28,13 @@ impl Structures {
         self.classes.get(structure.as_str()).copied()
     }
 
+    /// Keeps the table as its file is, for as long as the gateway runs.
+    pub async fn watch(self, every: Duration) {
+        self.finess.watch(every).await;
+    }
+
     /// Whether `entity` (of a certificate) speaks for `site` (of a token).
-    pub(super) fn link(&self, site: &StructIdNat, entity: &StructIdNat) -> Link {
+    pub fn link(&self, site: &StructIdNat, entity: &StructIdNat) -> Link {
         self.finess.link(site, entity)
     }
 }

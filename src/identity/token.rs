@@ -1,6 +1,7 @@
 //! A token that has been checked for itself: a VIHF or an OIDC access token, with what it states.
 
 use super::statement::Statement;
+use crate::domain::national_id::StructIdNat;
 use crate::tls::subject::Subject;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,17 @@ pub enum Signer {
     Holder(Subject),
     /// The provider that configuration names; it speaks for others.
     Provider,
+}
+
+impl Signer {
+    /// The structure whose certificate signed, if one's did.
+    pub fn structure(&self) -> Option<StructIdNat> {
+        match self {
+            Self::Holder(Subject::Organisation(organisation)) => Some(organisation.struct_id.clone()),
+            Self::Holder(Subject::Employee(employee)) => employee.structure(),
+            Self::Holder(Subject::Person(_)) | Self::Provider => None,
+        }
+    }
 }
 
 impl TokenKind {

@@ -7,6 +7,7 @@ use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
 use crate::identity::statement::AccessVisibility;
+use crate::identity::token::Token;
 
 /// What happened, as it is sealed. Field order is part of the format: the line is hashed as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,9 +58,12 @@ pub enum Actor {
         name: String,
     },
     Operator,
-    /// A certificate that names nobody this gateway serves.
+    /// A certificate that names nobody this gateway serves, or nobody whom the token names.
     Unidentified {
         certificate_serial: String,
+        /// National id in its subject; empty where none was read, and in lines from before it was written.
+        #[serde(default)]
+        holder: String,
     },
 }
 
@@ -217,8 +221,11 @@ impl StatedPurpose {
 }
 
 impl StatedToken {
-    pub fn of(caller: &Caller) -> Self {
-        let Some(token) = caller.token() else { return Self::None };
+    pub fn of_caller(caller: &Caller) -> Self {
+        caller.token().map_or(Self::None, Self::of)
+    }
+
+    pub fn of(token: &Token) -> Self {
         let statement = &token.statement;
         let software = statement.software.as_ref();
         Self::Presented {
@@ -232,7 +239,7 @@ impl StatedToken {
             software: software
                 .map(|software| format!("{} {} ({})", software.name, software.version, software.homologation))
                 .unwrap_or_default(),
-            hidden_from_legal_representatives: caller.visibility() == AccessVisibility::HiddenFromLegalRepresentatives,
+            hidden_from_legal_representatives: statement.visibility == AccessVisibility::HiddenFromLegalRepresentatives,
         }
     }
 }

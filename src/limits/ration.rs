@@ -10,7 +10,7 @@ use super::rates::Rates;
 use super::shares::{Share, Shares};
 use crate::domain::national_id::StructIdNat;
 use crate::domain::sha::Sha256Hash;
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::{Refusal, Rule, SEND_AGAIN};
 use crate::tls::listener::PresentedCertificate;
 use crate::tls::subject::Subject;
 
@@ -133,7 +133,7 @@ impl Pace {
 fn over_limit(setting: &'static str, things: &str, holder: &str, max: u64) -> Refusal {
     count_limited(setting);
     let found = format!("more {things} than {holder} may have");
-    let expected = format!("at most {max} (limits.{setting}); the same again after Retry-After");
+    let expected = format!("at most {max} (limits.{setting}); {SEND_AGAIN}");
     Refusal::new(Rule::TooManyRequests, "client certificate", found, expected)
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::count_limited;
 use super::ration::{Holder, Limit, Pace, Portion, Ration};
 use crate::config::Limits;
-use crate::refusal::{Refusal, Rule};
+use crate::refusal::{Refusal, Rule, SEND_AGAIN};
 
 /// How many of a kind may be in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +128,7 @@ impl Places {
         let of_all = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
             count_limited(self.setting);
             let found = format!("as many requests in flight as are let in (limits.{})", self.setting);
-            Refusal::new(Rule::Busy, "", found, "the same request again after Retry-After")
+            Refusal::new(Rule::Busy, "", found, SEND_AGAIN)
         })?;
         Ok(Place { _of_all: of_all, _of_holder: of_holder })
     }

@@ -19,10 +19,11 @@ use crate::domain::document_entry::DocumentMetadata;
 use crate::domain::dtm::Dtm;
 use crate::domain::ids::{SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
-use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
+use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID, StructIdNat};
 use crate::domain::sha::{Fingerprint, hex};
 use crate::domain::submission_set::SubmissionSet;
 use crate::identity::caller::Caller;
+use crate::identity::finess::Link;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::Spooled;
 
@@ -73,6 +74,7 @@ impl Gateway {
         let set_draft = request.submission_set.unwrap_or_default();
         if let (true, Some(first)) = (refusals.is_empty(), documents.first()) {
             refusals.extend(check_patient(&set_draft, &first.metadata.patient_id));
+            refusals.extend(self.check_set_author(&set_draft, caller));
         }
         match documents.first() {
             Some(first) if refusals.is_empty() => {
@@ -125,6 +127,33 @@ impl Gateway {
             completed
         });
         reading.await.map_err(|error| Fault::new("reader of documents", error))?
+    }
+
+    /// Whoever acts for a structure deposits for it or for a site of it (C.5, I.2).
+    ///
+    /// Refused only where it is known to be neither: a token states the structure, or the FINESS table knows both
+    /// numbers. Without these, a hospital whose certificate names its legal entity sends sets of its sites all the
+    /// same, and nothing tells them from others.
+    fn check_set_author(&self, set: &SubmissionSetDraft, caller: &Caller) -> Option<Refusal> {
+        let (Caller::Employee(..) | Caller::Indirect(..)) = caller else { return None };
+        let own = caller.structure_id()?;
+        let institution = set.author.as_ref()?.institution.as_ref()?.id.as_ref()?;
+        let named: StructIdNat = Some(institution).filter(|id| id.system == STRUCT_ID_NAT_OID)?.value.parse().ok()?;
+        let link = |other: &StructIdNat| self.structures.link(&named, other);
+        let speaks = |other: &StructIdNat| {
+            named == *other || link(other) == Link::Linked || self.structures.link(other, &named) == Link::Linked
+        };
+        let certified = caller.token().and_then(|token| token.signer.structure());
+        let is_known = caller.token().is_some() || matches!(link(own), Link::Other(_) | Link::Unknown);
+        if speaks(own) || certified.as_ref().is_some_and(speaks) || !is_known {
+            return None;
+        }
+        let expected = format!(
+            "{own}, the structure of the caller, or one of its sites (dmp.finess_table): \
+             Aucun AuthorInstitution ne correspond à l'utilisateur du VIHF"
+        );
+        let place = format!("{}.XDSSubmissionSet.author", set.place);
+        Some(Refusal::new(Rule::SetAuthorStructure, place, named.as_str(), expected))
     }
 
     /// Fills in what a set may leave to the gateway: D.3.

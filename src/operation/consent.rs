@@ -76,6 +76,10 @@ impl Gateway {
                 };
                 let Some(holder) = holder else { return Ok(None) };
                 let dossier = dossier::load(tx, holder).await?;
+                let about = asking.token().and_then(|token| token.statement.patient.as_ref());
+                if about.is_some_and(|ins| !dossier.ins.contains(ins)) {
+                    return Ok(None);
+                }
                 let Some(patient) = dossier.ins.first().cloned() else { return Ok(None) };
                 visible_lines(tx, &asking, dossier, patient).await.map(Some)
             })

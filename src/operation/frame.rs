@@ -6,9 +6,11 @@ use super::gateway::Gateway;
 use crate::access::decide::Denial;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::Caller;
+use crate::identity::token::Token;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
 #[derive(Debug, Clone)]
@@ -50,7 +52,7 @@ impl Attempt {
 
 impl Gateway {
     pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
-        let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of(caller));
+        let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of_caller(caller));
         Attempt { actor, purpose, token, action, now: self.clock.now() }
     }
 
@@ -65,15 +67,30 @@ impl Gateway {
     }
 
     /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
-    pub async fn turn_away_unidentified(&self, certificate_serial: &str, failure: impl Into<Failure>) -> Failure {
-        let attempt = Attempt {
-            actor: Actor::Unidentified { certificate_serial: certificate_serial.to_owned() },
-            purpose: StatedPurpose::NotRead,
-            token: StatedToken::None,
-            action: Action::Request,
-            now: self.clock.now(),
-        };
-        self.write_down(&attempt, failure.into()).await
+    pub async fn turn_away_certificate(&self, serial: &str, refusal: Refusal) -> Failure {
+        let actor = Actor::Unidentified { certificate_serial: serial.to_owned(), holder: String::new() };
+        self.write_down(&self.attempt_of(actor, StatedToken::None), refusal.into()).await
+    }
+
+    /// Writes down a request whose certificate is good, but not for what else came with it: a token of somebody
+    /// else, a class without rights. `token` is one whose signature holds.
+    pub async fn turn_away_unidentified(
+        &self,
+        certificate: &ClientCertificate,
+        token: Option<&Token>,
+        failure: Failure,
+    ) -> Failure {
+        let holder = certificate.subject.id().to_owned();
+        let actor = Actor::Unidentified { certificate_serial: certificate.serial.clone(), holder };
+        if failure.refusals().iter().any(|refusal| refusal.rule == Rule::ActorRefused) {
+            metrics::counter!("carnet_actors_refused_total").increment(1);
+        }
+        self.write_down(&self.attempt_of(actor, token.map_or(StatedToken::None, StatedToken::of)), failure).await
+    }
+
+    fn attempt_of(&self, actor: Actor, token: StatedToken) -> Attempt {
+        let (purpose, action) = (StatedPurpose::NotRead, Action::Request);
+        Attempt { actor, purpose, token, action, now: self.clock.now() }
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {

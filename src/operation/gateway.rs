@@ -7,7 +7,9 @@ use tokio::sync::Semaphore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
+use crate::identity::finess::FinessTable;
 use crate::identity::replay::AssertionMemory;
+use crate::identity::structures::Structures;
 use crate::limits::turnstile::Turnstile;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
@@ -24,6 +26,7 @@ pub struct Gateway {
     pub spool: SpoolSettings,
     /// One for all faces: a caller has its share of the gateway, not of each of them.
     pub turnstile: Arc<Turnstile>,
+    pub structures: Structures,
     pub(super) store: Store,
     /// Documents being parsed at one time: the parser may hold the largest text of each in memory.
     pub(super) readers: Arc<Semaphore>,
@@ -34,6 +37,9 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store that `config` names and checks the tables of the standard.
     pub async fn open(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
+        let finess = FinessTable::load(&config.dmp.finess_table);
+        let finess = finess.map_err(|error| Fault::new("dmp.finess_table", error))?;
+        let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
         let terminology = Terminology::load().map_err(|error| Fault::new("tables of the standard", error))?;
         let file = config.sqlite_path().ok_or_else(|| Fault::new("store.database", "not an SQLite address"))?;
         let room = Room { bytes_max: config.store.bytes_max, free_bytes_min: config.store.free_bytes_min };
@@ -50,7 +56,8 @@ impl Gateway {
         let readers = Arc::new(Semaphore::new(READERS));
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
         let turnstile = Arc::new(Turnstile::new(&config.limits));
-        Ok(Self { config, terminology: Arc::new(terminology), clock, spool, turnstile, store, readers, writers })
+        let terminology = Arc::new(terminology);
+        Ok(Self { config, terminology, clock, spool, turnstile, structures, store, readers, writers })
     }
 
     /// The assertions that any gateway on this database was shown.

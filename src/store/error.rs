@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::refusal::{Failure, Fault, Refusal, Rule, SEND_AGAIN};
 
 /// Errors of the store. What the sender can wait for is told apart from what only we can mend.
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +75,8 @@ impl From<std::io::Error> for Error {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
-            Error::Busy => {
-                Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
-            }
-            Error::Full => {
-                Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
-            }
+            Error::Busy => Refusal::new(Rule::Busy, "store", "no free turn", SEND_AGAIN).into(),
+            Error::Full => Refusal::new(Rule::StorageFull, "store", "no room", SEND_AGAIN).into(),
             other => Fault::new("store", other).into(),
         }
     }

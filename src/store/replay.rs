@@ -1,7 +1,7 @@
 //! Assertions that were presented, so that none is taken twice, and those that are kept as evidence.
 //!
 //! One write an assertion, in the sync of whoever writes meanwhile. What no gateway would take any more is removed
-//! now and then, a margin later: clocks of gateways differ.
+//! a thousand at a time and a margin later: clocks of gateways differ.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,6 +39,11 @@ impl AssertionMemory for SharedMemory {
     fn note(&self, presented: PresentedAssertion) -> BoxFuture<'_, Result<Presentation, Failure>> {
         let due = self.is_due(presented.at.as_microsecond());
         Box::pin(async move {
+            // Evidence stays: it must not eat the room that the journal keeps.
+            let _room = match &presented.keep {
+                Keep::Text(text) => Some(self.store.reserve_room(text.len() as u64).map_err(Failure::from)?),
+                Keep::Nothing => None,
+            };
             let write = self.store.write("assertion", move |tx| {
                 Box::pin(async move {
                     if due {
@@ -65,10 +70,12 @@ async fn insert(tx: &mut Tx<'_>, presented: &PresentedAssertion) -> Result<Prese
 
 async fn prune(tx: &mut Tx<'_>, now: Timestamp) -> Result<(), Error> {
     let before_us = now.as_microsecond() - MARGIN_US;
-    tx.execute(PRUNE, vec![before_us.into()]).await.map(drop)
+    tx.execute(PRUNE, vec![before_us.into(), PRUNED_MAX.into()]).await.map(drop)
 }
 
-const PRUNE_EVERY_US: i64 = 60_000_000;
+/// With the next one: faster than any gateway takes assertions, and no batch of writes waits for long.
+const PRUNE_EVERY_US: i64 = 100_000;
+const PRUNED_MAX: i64 = 1_000;
 const MARGIN_US: i64 = 3_600_000_000;
 
 const INSERT: &str = "-- store::replay::insert
@@ -79,7 +86,8 @@ const KEEP: &str = "-- store::replay::keep
 INSERT INTO assertion_kept (assertion_key, at_us, text) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
 
 const PRUNE: &str = "-- store::replay::prune
-DELETE FROM assertion_seen WHERE until_us < $1";
+DELETE FROM assertion_seen WHERE assertion_key IN
+  (SELECT assertion_key FROM assertion_seen WHERE until_us < $1 LIMIT $2)";
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::domain::sha::Sha256Hash;
+    use crate::refusal::Rule;
     use crate::store::connect::Room;
 
     fn presented(key: u8, at: Timestamp) -> PresentedAssertion {
@@ -99,7 +108,11 @@ mod tests {
     }
 
     async fn memory(folder: &tempfile::TempDir) -> SharedMemory {
-        let room = Room { bytes_max: 0, free_bytes_min: 0 };
+        memory_of(folder, 0).await
+    }
+
+    async fn memory_of(folder: &tempfile::TempDir, bytes_max: u64) -> SharedMemory {
+        let room = Room { bytes_max, free_bytes_min: 0 };
         let documents = folder.path().join("documents");
         SharedMemory::new(Store::open_sqlite(&folder.path().join("carnet.db"), &documents, room).await.unwrap())
     }
@@ -114,6 +127,36 @@ mod tests {
         assert_eq!(other.note(presented(1, at)).await.unwrap(), Presentation::Again);
         assert_eq!(other.note(presented(2, at)).await.unwrap(), Presentation::First);
         assert_eq!(memory(&folder).await.note(presented(2, at)).await.unwrap(), Presentation::Again);
+    }
+
+    #[tokio::test]
+    async fn evidence_needs_room_and_a_note_alone_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let at: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+        let memory = memory_of(&folder, 1).await;
+        let failure = memory.note(presented(1, at)).await.unwrap_err();
+        assert_eq!(failure.refusals()[0].rule, Rule::StorageFull);
+        assert!(failure.refusals()[0].expected.contains("new VIHF"));
+        let alone = PresentedAssertion { keep: Keep::Nothing, ..presented(1, at) };
+        assert_eq!(memory.note(alone).await.unwrap(), Presentation::First);
+    }
+
+    #[tokio::test]
+    async fn a_write_forgets_a_thousand_at_most() {
+        let folder = tempfile::tempdir().unwrap();
+        let at: Timestamp = "2026-11-21T08:00:00Z".parse().unwrap();
+        let memory = memory(&folder).await;
+        let left = memory.store.write("prune", move |tx| {
+            Box::pin(async move {
+                for index in 0..1_500_u32 {
+                    let key = [index.to_be_bytes().to_vec(), vec![0; 28]].concat();
+                    tx.execute(INSERT, vec![Param::from(key), at.into()]).await?;
+                }
+                prune(tx, at + 2.hours()).await?;
+                tx.fetch_all("SELECT COUNT(*) FROM assertion_seen", vec![]).await
+            })
+        });
+        assert_eq!(left.await.unwrap()[0].integer(0).unwrap(), 500);
     }
 
     #[tokio::test]

@@ -87,7 +87,7 @@ impl KeyPurpose {
             const EXPECTED: &str = "an authentication certificate: signature keys only sign";
             return Err(self.refused("keyUsage", "nonRepudiation", EXPECTED));
         }
-        if usages.key.is_some_and(|usage| !usage.digital_signature()) {
+        if !usages.key.is_some_and(|usage| usage.digital_signature()) {
             return Err(self.refused("keyUsage", "no digitalSignature", "digitalSignature"));
         }
         Ok(())

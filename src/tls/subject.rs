@@ -94,6 +94,15 @@ impl Subject {
         }
     }
 
+    /// `PS_IdNat` or `Struct_IdNat`.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Person(person) => person.ps_id.as_str(),
+            Self::Employee(employee) => employee.id.as_str(),
+            Self::Organisation(organisation) => organisation.struct_id.as_str(),
+        }
+    }
+
     pub fn class(&self) -> CertificateClass {
         match self {
             Self::Person(_) => CertificateClass::Person,

@@ -8,6 +8,7 @@ use carnet::identity::statement::{AccessVisibility, Software, StatedMode, Stated
 use carnet::identity::vihf::issue::SigningKey;
 use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
+use serde_json::json;
 
 use super::support::caller::{Answer, search_path};
 use super::support::gateway::{OTHER_PATIENT, patient, signing_key};
@@ -16,6 +17,9 @@ use super::support::{Caller, Document, TestGateway};
 const DOCTOR: &str = "810000000011";
 const HOSPITAL: &str = "1350000899";
 const ENTITY: &str = "1350005179";
+/// Another site of the entity.
+const SISTER: &str = "1350000900";
+const OTHER: &str = "1750803447";
 
 /// What the software of a hospital states of a doctor who reads the tests' patient.
 fn statement(mode: StatedMode) -> Statement {
@@ -203,4 +207,113 @@ async fn what_is_no_token_is_refused_and_told_why() {
     assert!(answer.text().contains("DMPInvalidCertificate"), "{}", answer.text());
     // Refused again for the same reason, not as a replay: the memory holds good ones only.
     assert_eq!(answer.rule(), "signature-certificate");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_of_the_list_is_read_with_a_token_of_its_patient_alone() {
+    let gateway = TestGateway::start().await;
+    let caller = gateway.authorised_doctor(DOCTOR).await;
+    let list = caller
+        .get(&format!("/Consent?patient.identifier={}", search_path(&patient(), "").split_once('=').unwrap().1))
+        .await;
+    let id = list.json()["entry"][0]["resource"]["id"].as_str().expect("a line").to_owned();
+    let own = signing_key(&doctor(), KeyUse::Sign);
+    let mut read = Vec::new();
+    for of in [patient(), OTHER_PATIENT.parse().unwrap()] {
+        let mut direct = statement(StatedMode::Directe);
+        direct.patient = Some(of);
+        let authorization = header(&own, &direct);
+        let headers = [("authorization", authorization.as_str())];
+        read.push(caller.send(Method::GET, &format!("/Consent/{id}"), &headers, "").await.status);
+    }
+    assert_eq!(read, [StatusCode::OK, StatusCode::NOT_FOUND]);
+    let line = gateway.last_line().await;
+    assert!(line.contains("\"dossier\":\"unknown\"") && line.contains("not_found"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vihf_over_the_wrong_connection_is_not_used_up_and_leaves_its_line() {
+    let gateway = TestGateway::start().await;
+    let key = signing_key(&structure(HOSPITAL), KeyUse::Sign);
+    let stolen = header(&key, &statement(StatedMode::Indirecte));
+    let answer = search_with(&gateway.laboratory(), &stolen).await;
+    assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::FORBIDDEN, "token-mismatch"));
+    let line = gateway.last_line().await;
+    for part in ["\"kind\":\"unidentified\"", "\"holder\":\"1350001111\"", "\"mode\":\"INDIRECTE\"", HOSPITAL, DOCTOR] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(search_with(&gateway.hospital(), &stolen).await.status, StatusCode::OK);
+    let again = search_with(&gateway.hospital(), &stolen).await;
+    assert_eq!(again.rule(), "vihf-replayed");
+    let line = gateway.last_line().await;
+    assert!(line.contains("\"kind\":\"structure\"") && line.contains("\"mode\":\"INDIRECTE\""), "{line}");
+    assert_eq!(
+        search_with(&gateway.insurer(), &header(&key, &statement(StatedMode::Indirecte))).await.rule(),
+        "actor-refused"
+    );
+    assert!(carnet::telemetry::metrics().render().contains("carnet_actors_refused_total"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_come_once_and_a_lone_word_is_never_echoed() {
+    let gateway = TestGateway::start().await;
+    let hospital = gateway.hospital();
+    let path = search_path(&patient(), "");
+    for (name, value) in [("x-purpose-of-use", "normal"), ("x-access-reason", "inconscient")] {
+        let answer = hospital.send(Method::GET, &path, &[(name, value), (name, value)], Bytes::new()).await;
+        assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::BAD_REQUEST, "header-value"), "{name}");
+    }
+    for secret in ["eyJhbGciOiJub25lIn0.secret", "PHNhbWw6QXNzZXJ0aW9u PHNhbWw6"] {
+        let answer = search_with(&hospital, secret).await;
+        assert_eq!(answer.rule(), "token-scheme");
+        assert!(answer.text().contains("no scheme") && !answer.text().contains(&secret[..12]), "{}", answer.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_author_of_a_set_is_of_the_structure_that_deposits_where_somebody_knows() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("finess.csv");
+    std::fs::write(&table, "EG;EJ\n350000899;350005179\n350000900;350005179\n").unwrap();
+    let linked = TestGateway::builder().configured(|config| config.dmp.finess_table = table).start().await;
+    let bare = TestGateway::start().await;
+    let deposit = async |gateway: &TestGateway, certificate: &str, site: Option<&str>, author: &str| {
+        let caller = gateway.structure(certificate, "CHU DE TEST");
+        let mut bundle = Document::discharge_letter().bundle();
+        let identifier = json!({ "system": "urn:oid:1.2.250.1.71.4.2.2", "value": author });
+        bundle["entry"][0]["resource"]["source"] = json!({ "type": "Organization", "identifier": identifier });
+        let authorization = site.map(|site| {
+            let mut stated = statement(StatedMode::Indirecte);
+            stated.structure = site.parse().unwrap();
+            header(&signing_key(&structure(certificate), KeyUse::Sign), &stated)
+        });
+        let mut headers = vec![("content-type", "application/fhir+json")];
+        headers.extend(authorization.as_deref().map(|token| ("authorization", token)));
+        caller.send(Method::POST, "", &headers, bundle.to_string()).await
+    };
+    for (gateway, certificate, site, author, accepted) in [
+        (&bare, HOSPITAL, None, HOSPITAL, true),
+        // The certificate of a legal entity, and nobody who knows its sites.
+        (&bare, ENTITY, None, HOSPITAL, true),
+        (&bare, HOSPITAL, Some(HOSPITAL), HOSPITAL, true),
+        (&bare, HOSPITAL, Some(HOSPITAL), OTHER, false),
+        (&linked, ENTITY, None, HOSPITAL, true),
+        (&linked, ENTITY, None, OTHER, false),
+        (&linked, ENTITY, Some(HOSPITAL), SISTER, true),
+        (&linked, ENTITY, Some(HOSPITAL), ENTITY, true),
+        (&linked, ENTITY, Some(HOSPITAL), OTHER, false),
+        // The table has nothing to say of a SIRET.
+        (&linked, HOSPITAL, None, "326440310600017", true),
+    ] {
+        let answer = deposit(gateway, certificate, site, author).await;
+        let case = format!("{certificate} {site:?} {author}: {}", answer.text());
+        assert_eq!(answer.status == StatusCode::OK, accepted, "{case}");
+        if !accepted {
+            assert_eq!((answer.status.as_u16(), answer.rule().as_str()), (422, "set-author-structure"), "{case}");
+            let own = site.unwrap_or(certificate);
+            for part in [own, author, "Aucun AuthorInstitution", ".source"] {
+                assert!(answer.text().contains(part), "{part}: {case}");
+            }
+        }
+    }
 }

@@ -5,8 +5,8 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::Grounds;
 use super::report::Report;
+use super::{Grounds, rights};
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::identity::caller::{Caller, PurposeHeaders};
@@ -135,16 +135,10 @@ fn tell_rights(report: &mut Report, subject: &Subject, purpose: KeyPurpose, grou
         (KeyPurpose::Signature, Subject::Organisation(_), _) => {
             "sign assertions of its structure in indirect mode and in AIR; it opens no connection"
         }
-        (KeyPurpose::Authentication, Subject::Person(_), _) => {
-            "direct mode: deposit, and consult with the patient's authorisation"
-        }
-        (KeyPurpose::Authentication, Subject::Employee(_), _) => "direct mode: deposit for its structure",
-        (KeyPurpose::Authentication, Subject::Organisation(_), Some(StructureClass::PatientPortal)) => {
-            "patient portal: set and list the patient's list; read no document"
-        }
-        (KeyPurpose::Authentication, Subject::Organisation(_), _) => {
-            "indirect mode: deposit, and find its own documents without reading any"
-        }
+        (KeyPurpose::Authentication, Subject::Person(_), _) => rights::DIRECT,
+        (KeyPurpose::Authentication, Subject::Employee(_), _) => rights::EMPLOYEE,
+        (KeyPurpose::Authentication, Subject::Organisation(_), Some(StructureClass::PatientPortal)) => rights::PORTAL,
+        (KeyPurpose::Authentication, Subject::Organisation(_), _) => rights::INDIRECT,
     });
 }
 

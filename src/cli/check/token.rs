@@ -1,7 +1,7 @@
 //! Access tokens under `carnet check`: a token alone, or as it stands in a header, after `Bearer`.
 
-use super::Grounds;
 use super::report::Report;
+use super::{Grounds, rights};
 use crate::domain::value_set::Terminology;
 use crate::identity::oidc;
 use crate::identity::statement::Statement;
@@ -43,7 +43,7 @@ fn tell(report: &mut Report, statement: &Statement) {
         report.fact("sector", sector.code.as_str());
     }
     report.fact("purpose", statement.purpose.code());
-    report.right("AIR, with the certificate that it is bound to: consult, and deposit nothing");
+    report.right(format!("with the certificate that it is bound to, in {}", rights::AIR));
 }
 
 /// What follows a word, where the text begins with it.

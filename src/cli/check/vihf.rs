@@ -5,16 +5,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
-use super::Grounds;
 use super::report::Report;
+use super::{Grounds, rights};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
 use crate::identity::statement::{AccessVisibility, StatedMode, Statement};
-use crate::identity::vihf::{About, Judge, SignerTrust};
+use crate::identity::vihf::{About, Judge, SignerTrust, Telling};
 use crate::refusal::Refusal;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::signature_certificate::SignatureCertificate;
+use crate::tls::subject::Subject;
 use crate::tls::trust::TrustError;
 
 /// The assertion in a file, if it holds one.
@@ -36,7 +37,7 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
     let terminology = Arc::new(Terminology::load()?);
     let signers = Arc::new(Offline::load(&grounds.config)?);
     let judge = Judge::new(&grounds.config, signers, terminology, Clock::fixed(grounds.now));
-    let judgement = judge.judge(assertion, About::OnePatient);
+    let judgement = judge.judge(assertion, About::OnePatient, Telling::Everything);
     let kind = judgement
         .statement
         .as_ref()
@@ -50,7 +51,8 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
         report.fact("serial", signer.serial.as_str());
     }
     if let Some(statement) = &judgement.statement {
-        tell(&mut report, statement, &grounds.config);
+        let signer = judgement.signer.as_ref().map(|signer| &signer.subject);
+        tell(&mut report, statement, signer, &grounds.config);
     }
     if let Some(token) = judgement.token() {
         grounds.agree(&mut report, token.clone());
@@ -60,7 +62,7 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
     Ok(report)
 }
 
-fn tell(report: &mut Report, statement: &Statement, config: &Config) {
+fn tell(report: &mut Report, statement: &Statement, signer: Option<&Subject>, config: &Config) {
     report.fact("user", statement.subject.id.as_str());
     if let Some(name) = &statement.subject.name {
         report.fact("name", name.as_str());
@@ -84,13 +86,13 @@ fn tell(report: &mut Report, statement: &Statement, config: &Config) {
     if let Some(software) = &statement.software {
         report.fact("software", format!("{} {} ({})", software.name, software.version, software.homologation));
     }
-    report.right(match statement.mode {
-        StatedMode::Directe => {
-            "direct mode, with the card that signed it: deposit, consult with the patient's authorisation"
-        }
-        StatedMode::Indirecte => "indirect mode, with a certificate of its structure: deposit, find and delete its own",
-        StatedMode::IndirecteRenforcee => "AIR, with a certificate of its structure: consult, and deposit nothing",
-    });
+    let (mode, with) = match (statement.mode, signer) {
+        (StatedMode::Directe, Some(Subject::Employee(_))) => (rights::EMPLOYEE, "the card that signed it"),
+        (StatedMode::Directe, _) => (rights::DIRECT, "the card that signed it"),
+        (StatedMode::Indirecte, _) => (rights::INDIRECT, "a certificate of its structure"),
+        (StatedMode::IndirecteRenforcee, _) => (rights::AIR, "a certificate of its structure"),
+    };
+    report.right(format!("with {with}, in {mode}"));
 }
 
 /// The files that configuration names, read once.

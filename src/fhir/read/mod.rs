@@ -40,7 +40,7 @@ use self::intake::Received;
 pub use self::xml::json_to_xml;
 use crate::config::Limits;
 use crate::limits::count_limited;
-use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::refusal::{Failure, Fault, Refusal, Rule, SEND_AGAIN};
 use crate::spool::SpoolSettings;
 
 /// The two formats of FHIR messages.
@@ -139,7 +139,7 @@ fn hold(held: &mut Option<OwnedSemaphorePermit>, bytes: usize, free: &Arc<Semaph
     let permit = permit.ok_or_else(|| {
         count_limited("xml_bodies_bytes_max");
         let found = "as much XML in flight as is let in (limits.xml_bodies_bytes_max)";
-        Refusal::new(Rule::Busy, "message", found, "the same request again in a while, or as JSON")
+        Refusal::new(Rule::Busy, "message", found, format!("{SEND_AGAIN}; or as JSON"))
     })?;
     match held {
         Some(held) => held.merge(permit),

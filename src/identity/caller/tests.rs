@@ -74,13 +74,17 @@ fn air() -> Token {
 
 /// Structures with a table that links EG to EJ, and some classes.
 fn structures() -> Structures {
+    structures_with("2990000060", StructureClass::OccupationalMedicine)
+}
+
+fn structures_with(id: &str, class: StructureClass) -> Structures {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("finess.csv");
     std::fs::write(&path, "EG;EJ\n350000899;350005179\n").unwrap();
     let classes = [
         ("2990000045".to_owned(), StructureClass::PatientPortal),
         ("2990000052".to_owned(), StructureClass::Insurer),
-        ("2990000060".to_owned(), StructureClass::OccupationalMedicine),
+        (id.to_owned(), class),
     ];
     Structures::new(classes.into(), FinessTable::load(&path).unwrap())
 }
@@ -211,9 +215,18 @@ fn only_a_professional_consults_in_air() {
         token.statement.mode = StatedMode::Indirecte;
         assert_eq!(identify(hospital(EG), Some(token)).unwrap().mode(), "indirect");
     }
-    let mut internal = air();
-    internal.statement.subject.id = "jdupont".to_owned();
-    assert_eq!(identify(hospital(EG), Some(internal)).unwrap_err().found, "jdupont");
+    let named = |id: &str| {
+        let mut token = air();
+        token.statement.subject.id = id.to_owned();
+        identify(hospital(EG), Some(token))
+    };
+    assert_eq!(named("00B2800585").unwrap().mode(), "air");
+    // Under such an id, whom the patient blocked by their RPPS would come back.
+    for id in ["jdupont", "1350000899/7", "3350000899/7", "410000000011", "5350000899", "6350000899", "8A9700218896"] {
+        let refusal = named(id).unwrap_err();
+        assert_eq!((refusal.rule, refusal.found.as_str()), (Rule::ModeRefused, id));
+        assert!(refusal.expected.contains("RPPS") && refusal.expected.contains("ADELI"), "{refusal}");
+    }
 }
 
 #[test]
@@ -245,6 +258,18 @@ fn occupational_medicine_is_known_by_savoir_faire_or_structure() {
     let mut of_service = token(StatedMode::Directe, doctor());
     of_service.statement.structure = "2990000060".parse().unwrap();
     assert_eq!(practice(doctor(), Some(of_service)), Practice::OccupationalMedicine);
+    // The service as the legal entity of the certificate, a site of it in the token; and the other way round.
+    for service in [EJ, EG] {
+        let structures = structures_with(service, StructureClass::OccupationalMedicine);
+        let token = token(StatedMode::IndirecteRenforcee, hospital(EJ));
+        let caller = Caller::identify(&certificate(hospital(EJ)), Some(token), PurposeHeaders::default(), &structures);
+        let Caller::Air(professional, ..) = caller.unwrap() else { panic!() };
+        assert_eq!(professional.practice, Practice::OccupationalMedicine, "{service}");
+    }
+    let structures = structures_with(EG, StructureClass::OccupationalMedicine);
+    let caller = Caller::identify(&certificate(employee()), None, PurposeHeaders::default(), &structures).unwrap();
+    let Caller::Employee(employee, ..) = caller else { panic!() };
+    assert_eq!(employee.practice, Practice::OccupationalMedicine);
 }
 
 #[test]

@@ -153,6 +153,9 @@ fn read_issuer(issuer: &Node) -> Result<String, Refusal> {
     }
     match issuer.text.trim() {
         "" => Err(missing("Issuer", "the DN of the signing certificate")),
+        text if text.chars().count() > ISSUER_CHARS_MAX => {
+            Err(form("Issuer", "more than 1024 characters", "the DN of the signing certificate"))
+        }
         text => Ok(text.to_owned()),
     }
 }
@@ -223,8 +226,11 @@ fn read_attributes(statement: &Node) -> Result<Vec<Attribute>, Refusal> {
             let place = format!("attribute {name}");
             return Err(form(&place, "two of that name", "one Attribute, with an AttributeValue for each value"));
         }
-        let values = node.children.iter().filter(|child| child.is(SAML, "AttributeValue")).map(read_value);
-        attributes.push(Attribute { name: name.to_owned(), values: values.collect() });
+        if let Some(other) = node.children.iter().find(|child| !child.is(SAML, "AttributeValue")) {
+            let place = format!("attribute {name}");
+            return Err(form(&place, &format!("{} in it", other.name), "saml:AttributeValue alone"));
+        }
+        attributes.push(Attribute { name: name.to_owned(), values: node.children.iter().map(read_value).collect() });
     }
     Ok(attributes)
 }
@@ -262,5 +268,6 @@ fn missing(place: &str, expected: &str) -> Refusal {
 
 pub(super) const SAML: &str = "urn:oasis:names:tc:SAML:2.0:assertion";
 pub(super) const HL7_V3: &str = "urn:hl7-org:v3";
-const AUTHN_CLASSES: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:";
+pub(super) const AUTHN_CLASSES: &str = "urn:oasis:names:tc:SAML:2.0:ac:classes:";
 const TEXT_CHARS_MAX: usize = 256;
+const ISSUER_CHARS_MAX: usize = 1024;

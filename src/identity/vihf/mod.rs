@@ -2,8 +2,8 @@
 //!
 //! Whatever transport brought it hands over the assertion alone, with the namespaces that are in scope declared on
 //! it: the Authorization header of FHIR does, a WS-Security header has to be cut. Order: form, signature, signer,
-//! issuer, times, attributes; all that is wrong is told at once, and a token comes out only when nothing is. Then
-//! the replay memory is asked, last, so that only good assertions get into it.
+//! issuer, times, attributes; a token comes out only when nothing is wrong. Then somebody tells whether it agrees with
+//! the connection, and the replay memory is asked last: an assertion over the wrong connection is not used up.
 //! Knows nothing of the connection: whether token and client certificate agree is [`super::caller`]'s question.
 //! Source: C, T-1 to T-3.
 
@@ -79,22 +79,41 @@ struct Good {
     until: Timestamp,
 }
 
+/// How much is told of what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    /// To whom nobody knows: nothing that an unsigned text says is looked into.
+    UpToSignature,
+    /// To an integrator with a file.
+    Everything,
+}
+
+/// A good assertion that was not noted yet: its token is to be believed only once it is.
+#[derive(Debug)]
+pub struct Unused {
+    pub token: Token,
+    presented: PresentedAssertion,
+}
+
 impl Verifier {
     pub fn new(judge: Judge, memory: Arc<dyn AssertionMemory>) -> Self {
         Self { judge, memory }
     }
 
-    /// Takes an assertion that is presented now, and never again.
-    pub async fn take(&self, assertion: &[u8], about: About) -> Result<Token, Failure> {
-        let judgement = self.judge.judge(assertion, about);
-        let Some(Good { token, key, until }) = judgement.good else {
-            return Err(Failure::Refused(judgement.refusals));
-        };
+    /// Whether an assertion that is presented now is good in itself.
+    pub fn check(&self, assertion: &[u8], about: About) -> Result<Unused, Vec<Refusal>> {
+        let judgement = self.judge.judge(assertion, about, Telling::UpToSignature);
+        let Some(Good { token, key, until }) = judgement.good else { return Err(judgement.refusals) };
         let keep = match token.statement.mode {
             StatedMode::IndirecteRenforcee => Keep::Text(String::from_utf8_lossy(assertion).into_owned()),
             StatedMode::Directe | StatedMode::Indirecte => Keep::Nothing,
         };
-        let presented = PresentedAssertion { key, until, at: self.judge.clock.now(), keep };
+        Ok(Unused { token, presented: PresentedAssertion { key, until, at: self.judge.clock.now(), keep } })
+    }
+
+    /// Uses it up: it is taken now, and never again. Errors: `VihfReplayed`; what the memory says.
+    pub async fn take(&self, unused: Unused) -> Result<Token, Failure> {
+        let Unused { token, presented } = unused;
         match self.memory.note(presented).await? {
             Presentation::First => Ok(token),
             Presentation::Again => {
@@ -109,7 +128,7 @@ impl Judge {
     pub fn new(config: &Config, signers: Arc<dyn SignerTrust>, terminology: Arc<Terminology>, clock: Clock) -> Self {
         Self {
             signers,
-            settings: config.vihf,
+            settings: config.vihf.clone(),
             ins_domains: config.dmp.ins_domains.clone(),
             homologations: config.dmp.homologations.clone(),
             terminology,
@@ -118,7 +137,7 @@ impl Judge {
     }
 
     /// Holds an assertion against every rule, as of now.
-    pub fn judge(&self, bytes: &[u8], about: About) -> Judgement {
+    pub fn judge(&self, bytes: &[u8], about: About, telling: Telling) -> Judgement {
         let assertion = match Assertion::read(bytes) {
             Ok(assertion) => assertion,
             Err(refusal) => {
@@ -129,6 +148,10 @@ impl Judge {
         let now = self.clock.now();
         let mut refusals = Vec::new();
         let signer = self.judge_signature(bytes, &assertion, now, &mut refusals);
+        if telling == Telling::UpToSignature && !refusals.is_empty() {
+            return Judgement { id: Some(assertion.id), signer, statement: None, refusals, good: None };
+        }
+        refusals.extend(signer.as_ref().and_then(|signer| check_issuer(&assertion.issuer, signer).err()));
         refusals.extend(self.judge_times(&assertion, now));
         let tables = rules::Tables {
             terminology: &self.terminology,
@@ -143,6 +166,9 @@ impl Judge {
                 None
             }
         };
+        if statement.as_ref().is_some_and(|statement| statement.mode == StatedMode::IndirecteRenforcee) {
+            refusals.extend(self.judge_login(&assertion, now));
+        }
         let good = match (&signer, &statement) {
             (Some(signer), Some(statement)) if refusals.is_empty() => Some(Good {
                 key: replay_key(signer, &assertion.id),
@@ -180,7 +206,6 @@ impl Judge {
         };
         let text = std::str::from_utf8(bytes).unwrap_or_default().trim_start_matches('\u{feff}');
         refusals.extend(signature::verify(text, &signer.public_key).err());
-        refusals.extend(check_issuer(&assertion.issuer, &signer).err());
         Some(signer)
     }
 
@@ -209,6 +234,25 @@ impl Judge {
         if let Some(end) = assertion.not_on_or_after.filter(|end| now >= later(*end, skew)) {
             let expected = format!("an end after {now}, our time: a new VIHF");
             refusals.push(refused("Conditions/@NotOnOrAfter", end, expected));
+        }
+        refusals
+    }
+
+    /// AIR: the structure's word for a login that it saw, by strong means and not long ago (EX_AIR-050).
+    fn judge_login(&self, assertion: &Assertion, now: Timestamp) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let class = assertion.authn.class.trim_start_matches(assertion::AUTHN_CLASSES);
+        let contexts = &self.settings.air_contexts;
+        if !contexts.iter().any(|known| known == class) {
+            let expected = format!("a strong login, one of vihf.air_contexts: {}", contexts.join(", "));
+            refusals.push(Refusal::new(Rule::VihfAttribute, "VIHF, AuthnContextClassRef", class, expected));
+        }
+        let hours = self.settings.login_age_hours_max;
+        let end = later(later(assertion.authn.instant, SignedDuration::from_hours(hours.into())), self.skew());
+        if now >= end {
+            let found = assertion.authn.instant.to_string();
+            let expected = format!("a login of the {hours} h before {now}, our time (vihf.login_age_hours_max)");
+            refusals.push(Refusal::new(Rule::VihfTime, "VIHF, AuthnStatement/@AuthnInstant", found, expected));
         }
         refusals
     }

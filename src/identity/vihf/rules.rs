@@ -95,11 +95,12 @@ pub(super) fn read(assertion: &Assertion, about: About, tables: Tables<'_>) -> R
     let mut refusals = Vec::new();
     for rule in RULES {
         let attribute = assertion.attributes.iter().find(|one| one.name.eq_ignore_ascii_case(rule.name));
-        let values = attribute.map_or(&[][..], |attribute: &Attribute| attribute.values.as_slice());
-        let outcome = match values {
-            [] if draft.is_due(rule.presence, about) => Err(Wrong::found("nothing")),
-            [] => Ok(()),
-            values => draft.take(rule.form, values, tables),
+        let outcome = match attribute {
+            None if draft.is_due(rule.presence, about) => Err(Wrong::found("nothing")),
+            None => Ok(()),
+            // Whoever states an attribute means something by it, even where it may be left out.
+            Some(Attribute { values, .. }) if values.is_empty() => Err(Wrong::found("no AttributeValue")),
+            Some(Attribute { values, .. }) => draft.take(rule.form, values, tables),
         };
         if let Err(wrong) = outcome {
             let place = format!("VIHF, attribute {}", rule.name);

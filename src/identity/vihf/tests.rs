@@ -88,7 +88,7 @@ fn judge_with(change: impl FnOnce(&mut Config), clock: Clock) -> Judge {
 }
 
 fn judge(assertion: &str) -> Judgement {
-    judge_with(|_| {}, WORLD.clock.clone()).judge(assertion.as_bytes(), About::OnePatient)
+    judge_with(|_| {}, WORLD.clock.clone()).judge(assertion.as_bytes(), About::OnePatient, Telling::Everything)
 }
 
 /// A VIHF whose text was changed before it was signed.
@@ -234,18 +234,99 @@ fn all_that_is_wrong_is_told_at_once() {
         with_attribute(&text, "VIHF_Version", "").replace("ESSAI-1", "AUTRE")
     });
     let judge = judge_with(|config| config.dmp.homologations = vec!["ESSAI-1".to_owned()], WORLD.clock.clone());
-    let rules: Vec<Rule> =
-        judge.judge(text.as_bytes(), About::OnePatient).refusals.iter().map(|one| one.rule).collect();
+    let rules: Vec<Rule> = judge
+        .judge(text.as_bytes(), About::OnePatient, Telling::Everything)
+        .refusals
+        .iter()
+        .map(|one| one.rule)
+        .collect();
     assert_eq!(rules, [Rule::VihfAttribute, Rule::VihfAttribute, Rule::VihfSoftware]);
-    assert!(judge.judge(good().as_bytes(), About::OnePatient).token().is_some());
+    assert!(judge.judge(good().as_bytes(), About::OnePatient, Telling::Everything).token().is_some());
+}
+
+#[test]
+fn whom_nobody_knows_is_told_of_nothing_behind_the_signature() {
+    let text = good().replacen("<saml:Issuer Format", "<saml:Issuer  Format", 1).replacen("urn:dmp", "urn:dpi", 1);
+    let judge = judge_with(|_| {}, WORLD.clock.clone());
+    let rules = |telling| {
+        let refusals = judge.judge(text.as_bytes(), About::OnePatient, telling).refusals;
+        refusals.into_iter().map(|refusal| refusal.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(rules(Telling::UpToSignature), [Rule::VihfSignature]);
+    assert_eq!(rules(Telling::Everything), [Rule::VihfSignature, Rule::VihfAttribute]);
+    let flood = signed_after(|text| text.replacen("CN=DPI", &"+".repeat(17_000), 1));
+    assert_eq!(wrong(&flood), [(Rule::VihfForm, "VIHF, Issuer".to_owned())]);
+}
+
+#[test]
+fn a_namespace_that_two_readers_read_differently_is_refused() {
+    let mut secret = statement();
+    secret.visibility = AccessVisibility::HiddenFromLegalRepresentatives;
+    let text = WORLD.hospital.issue(&secret, WORLD.clock.now()).unwrap();
+    let written = "<saml:AttributeValue>INVISIBLE";
+    let respelt = "<saml:AttributeValue xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:asser&#116;ion\">INVISIBLE";
+    assert!(text.contains(written));
+    let in_key = "<ds:Signature xmlns:ds=\"http://www.w3.org/2000/09/xmldsi&#103;#\"/></ds:KeyInfo>";
+    for hidden in [text.replace(written, respelt), text.replace("</ds:KeyInfo>", in_key)] {
+        let refusals = judge(&hidden).refusals;
+        assert_eq!(refusals[0].rule, Rule::VihfForm);
+        assert!(refusals[0].found.contains("namespace"), "{refusals:?}");
+    }
+}
+
+#[test]
+fn an_attribute_that_is_there_says_something() {
+    for name in ["LPS_Nom", rules::SUBJECT_ID, rules::RESOURCE_ID] {
+        let text = signed_after(|text| with_attribute(&text, name, "<!-- -->"));
+        let refusals = judge(&text).refusals;
+        assert_eq!(
+            (refusals[0].rule, refusals[0].found.as_str()),
+            (Rule::VihfAttribute, "no AttributeValue"),
+            "{name}"
+        );
+    }
+    let optional = signed_after(|text| {
+        let empty = "<saml:Attribute Name=\"LPS_ID\"/></saml:AttributeStatement>";
+        text.replace("</saml:AttributeStatement>", empty)
+    });
+    assert_eq!(wrong(&optional), [(Rule::VihfAttribute, "VIHF, attribute LPS_ID".to_owned())]);
+    let other = signed_after(|text| with_attribute(&text, "LPS_Nom", "<saml:Value>DPI</saml:Value>"));
+    assert_eq!(wrong(&other), [(Rule::VihfForm, "VIHF, attribute LPS_Nom".to_owned())]);
+}
+
+#[test]
+fn in_air_the_login_is_strong_and_not_long_ago() {
+    let login = |class: &str, hours: i64| {
+        let now = WORLD.clock.now();
+        signed_after(|text| {
+            let start = text.find("AuthnInstant=\"").unwrap() + 14;
+            let at = (now - SignedDuration::from_hours(hours)).strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+            format!("{}{at}{}", &text[..start], &text[start + 24..]).replace("TLSClient", class)
+        })
+    };
+    assert_eq!(wrong(&login("SmartcardPKI", 11)), []);
+    for class in ["Password", "PasswordProtectedTransport", "unspecified"] {
+        assert_eq!(
+            wrong(&login(class, 0)),
+            [(Rule::VihfAttribute, "VIHF, AuthnContextClassRef".to_owned())],
+            "{class}"
+        );
+    }
+    assert_eq!(wrong(&login("TLSClient", 13)), [(Rule::VihfTime, "VIHF, AuthnStatement/@AuthnInstant".to_owned())]);
+    let allowing = judge_with(
+        |config| (config.vihf.air_contexts, config.vihf.login_age_hours_max) = (vec!["Password".to_owned()], 24),
+        WORLD.clock.clone(),
+    );
+    let text = login("Password", 13);
+    assert!(allowing.judge(text.as_bytes(), About::OnePatient, Telling::Everything).token().is_some());
 }
 
 #[test]
 fn a_patient_is_needed_only_where_the_call_is_about_one() {
     let text = signed_after(|text| with_attribute(&text, rules::RESOURCE_ID, ""));
     let judge = judge_with(|_| {}, WORLD.clock.clone());
-    assert!(judge.judge(text.as_bytes(), About::OnePatient).token().is_none());
-    assert!(judge.judge(text.as_bytes(), About::NoPatient).token().is_some());
+    assert!(judge.judge(text.as_bytes(), About::OnePatient, Telling::Everything).token().is_none());
+    assert!(judge.judge(text.as_bytes(), About::NoPatient, Telling::Everything).token().is_some());
 }
 
 #[test]
@@ -354,7 +435,7 @@ fn sha_1_comes_in_by_configuration_alone() {
     let text = signed_after(weak);
     assert_eq!(wrong(&text), [(Rule::VihfSignature, "VIHF, DigestMethod".to_owned())]);
     let allowing = judge_with(|config| config.vihf.sha1 = true, WORLD.clock.clone());
-    assert!(allowing.judge(text.as_bytes(), About::OnePatient).token().is_some());
+    assert!(allowing.judge(text.as_bytes(), About::OnePatient, Telling::Everything).token().is_some());
     let hmac = good().replace("2001/04/xmldsig-more#ecdsa-sha256", "2000/09/xmldsig#hmac-sha1");
     assert_eq!(wrong(&hmac)[0], (Rule::VihfSignature, "VIHF, SignatureMethod".to_owned()));
 }
@@ -401,11 +482,12 @@ fn a_vihf_lives_from_its_instant_to_the_end_of_its_lifetime() {
     let text = good();
     let at = |seconds: i64| {
         let clock = Clock::fixed(WORLD.clock.now() + SignedDuration::from_secs(seconds));
-        let refusals = judge_with(|_| {}, clock).judge(text.as_bytes(), About::OnePatient).refusals;
+        let refusals =
+            judge_with(|_| {}, clock).judge(text.as_bytes(), About::OnePatient, Telling::Everything).refusals;
         refusals.iter().filter(|refusal| refusal.rule == Rule::VihfTime).count()
     };
-    // 300 s of life, 60 s of skew on both sides.
-    for (seconds, wrong) in [(-62, 2), (-58, 0), (0, 0), (358, 0), (362, 1), (100_000, 1)] {
+    // 300 s of life, 60 s of skew on both sides; after a day the login is too old as well.
+    for (seconds, wrong) in [(-62, 2), (-58, 0), (0, 0), (358, 0), (362, 1), (100_000, 2)] {
         assert_eq!(at(seconds), wrong, "{seconds}");
     }
     let condition = |text: String, attribute: &str, at: Timestamp| {
@@ -448,16 +530,17 @@ impl AssertionMemory for Noted {
 async fn a_good_vihf_is_taken_once_and_a_bad_one_is_not_remembered() {
     let memory = Arc::new(Noted::default());
     let verifier = Verifier::new(judge_with(|_| {}, WORLD.clock.clone()), memory.clone());
+    let take = async |text: &str| match verifier.check(text.as_bytes(), About::OnePatient) {
+        Ok(unused) => verifier.take(unused).await,
+        Err(refusals) => Err(Failure::Refused(refusals)),
+    };
     let text = good();
-    let bad = text.replacen("SM26", "SM54", 1);
-    assert!(verifier.take(bad.as_bytes(), About::OnePatient).await.is_err());
-    assert!(verifier.take(text.as_bytes(), About::OnePatient).await.is_ok());
-    let again = verifier.take(text.as_bytes(), About::OnePatient).await.unwrap_err();
-    assert_eq!(again.refusals()[0].rule, Rule::VihfReplayed);
+    assert!(take(&text.replacen("SM26", "SM54", 1)).await.is_err());
+    assert!(take(&text).await.is_ok());
+    assert_eq!(take(&text).await.unwrap_err().refusals()[0].rule, Rule::VihfReplayed);
     // The signature does not cover where its certificate stands: no other wrapping of the same words is new.
     let respelt = text.replace("<ds:X509Certificate>", "<ds:X509Certificate>\n");
-    let again = verifier.take(respelt.as_bytes(), About::OnePatient).await.unwrap_err();
-    assert_eq!(again.refusals()[0].rule, Rule::VihfReplayed);
+    assert_eq!(take(&respelt).await.unwrap_err().refusals()[0].rule, Rule::VihfReplayed);
     let noted = memory.0.lock().unwrap();
     assert_eq!(noted.len(), 3);
     assert!(matches!(&noted[0].keep, Keep::Text(kept) if *kept == text));
@@ -480,7 +563,7 @@ proptest! {
         let at = at % bytes.len();
         let end = (at + cut).min(bytes.len());
         bytes.splice(at..end, [byte]);
-        let judgement = judge_with(|_| {}, WORLD.clock.clone()).judge(&bytes, About::OnePatient);
+        let judgement = judge_with(|_| {}, WORLD.clock.clone()).judge(&bytes, About::OnePatient, Telling::Everything);
         if let Some(token) = judgement.token() {
             prop_assert_eq!(&token.statement, &statement());
         }
