@@ -13,6 +13,7 @@ use serde::Deserialize;
 pub struct Config {
     pub listen: Listen,
     pub tls: Tls,
+    pub revocation: Revocation,
     pub store: StoreSettings,
     pub dmp: Dmp,
     pub limits: Limits,
@@ -42,6 +43,51 @@ pub struct Tls {
     pub allow_development_roots: bool,
     pub reload_seconds: u64,
 }
+
+/// How it is known that a certificate was revoked, and what happens while that is not known.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Revocation {
+    /// Of the roots that `policies` does not name.
+    pub policy: RevocationPolicy,
+    /// Common name of a root -> its policy.
+    pub policies: BTreeMap<String, RevocationPolicy>,
+    /// `soft` alone: how long a certificate comes in whose status is stale or unknown.
+    pub grace_hours: u64,
+    /// Certificates of the authorities under the roots: what they sign is checked when it arrives.
+    pub authorities: Vec<PathBuf>,
+    /// Lists, full or delta, to be fetched; nothing else is.
+    pub crl_urls: Vec<HttpAddress>,
+    /// Common name of an authority -> its OCSP responder.
+    pub ocsp_urls: BTreeMap<String, HttpAddress>,
+    /// Roots of the servers behind those of these addresses that are `https`.
+    pub https_roots: Vec<PathBuf>,
+    /// Where fetched lists are kept; made when it is needed, for its owner alone.
+    pub folder: PathBuf,
+    /// Longest time between two questions to the same address.
+    pub refresh_minutes: u64,
+    /// For one answer, from connecting to its last byte.
+    pub timeout_seconds: u64,
+    /// One list, from wherever it comes.
+    pub crl_bytes_max: usize,
+}
+
+/// What happens to a certificate while nobody can say whether it is revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationPolicy {
+    /// It does not come in.
+    Hard,
+    /// It comes in for `grace_hours`.
+    Soft,
+    /// It comes in if its authority has neither list nor responder that we know; else as `Hard`.
+    Listed,
+}
+
+/// An `http://` or `https://` address.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HttpAddress(http::Uri);
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
@@ -165,6 +211,56 @@ impl Default for Tls {
     }
 }
 
+impl Default for Revocation {
+    fn default() -> Self {
+        Self {
+            policy: RevocationPolicy::Listed,
+            policies: BTreeMap::new(),
+            grace_hours: 24,
+            authorities: Vec::new(),
+            crl_urls: Vec::new(),
+            ocsp_urls: BTreeMap::new(),
+            https_roots: Vec::new(),
+            folder: "revocation".into(),
+            refresh_minutes: 60,
+            timeout_seconds: 10,
+            crl_bytes_max: 32 * 1024 * 1024,
+        }
+    }
+}
+
+impl Revocation {
+    pub fn refresh_s(&self) -> i64 {
+        i64::try_from(self.refresh_minutes.saturating_mul(60)).unwrap_or(i64::MAX)
+    }
+
+    fn has_https(&self) -> bool {
+        self.crl_urls.iter().chain(self.ocsp_urls.values()).any(|url| url.0.scheme_str() == Some("https"))
+    }
+}
+
+impl HttpAddress {
+    pub fn uri(&self) -> &http::Uri {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for HttpAddress {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let expected = || format!("`{text}`: write http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH");
+        let uri: http::Uri = text.parse().map_err(|_| expected())?;
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        let has_secret = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
+        if is_web && !has_secret && uri.host().is_some_and(|host| !host.is_empty()) {
+            Ok(Self(uri))
+        } else {
+            Err(expected())
+        }
+    }
+}
+
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
@@ -254,6 +350,11 @@ impl Config {
         for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
             *path = base.join(&*path);
         }
+        let revocation = &mut self.revocation;
+        for path in revocation.authorities.iter_mut().chain(&mut revocation.https_roots).chain([&mut revocation.folder])
+        {
+            *path = base.join(&*path);
+        }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
         }
@@ -273,6 +374,15 @@ impl Config {
         }
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
+        }
+        if self.revocation.has_https() && self.revocation.https_roots.is_empty() {
+            return value("revocation.https_roots", "name the roots that the servers of the https addresses are under");
+        }
+        if self.revocation.refresh_minutes == 0
+            || self.revocation.timeout_seconds == 0
+            || self.revocation.crl_bytes_max == 0
+        {
+            return value("revocation", "a time or a size of 0 lets nothing be fetched");
         }
         if self.limits.document_bytes_max > self.limits.body_bytes_max {
             return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
@@ -302,6 +412,22 @@ const ENVIRONMENT_PREFIX: &str = "CARNET_";
 pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
     ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
+    (
+        "revocation",
+        &[
+            "policy",
+            "policies",
+            "grace_hours",
+            "authorities",
+            "crl_urls",
+            "ocsp_urls",
+            "https_roots",
+            "folder",
+            "refresh_minutes",
+            "timeout_seconds",
+            "crl_bytes_max",
+        ],
+    ),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes"]),
     (
@@ -423,6 +549,19 @@ mod tests {
         let config = load("[store]\ndatabase = \"sqlite:x.db\"\n", &[]).unwrap();
         assert!(config.sqlite_path().unwrap().is_absolute());
         assert!(config.tls.key.is_absolute());
+    }
+
+    #[test]
+    fn an_address_to_fetch_from_is_one_of_the_web() {
+        assert!(
+            load("[revocation]\ncrl_urls = [\"http://igc-sante.esante.gouv.fr/CRL/ACI-EL-ORG.crl\"]\n", &[]).is_ok()
+        );
+        for wrong in ["file:///etc/passwd", "ldap://annuaire/x", "//host/x", "http:///x", "http://user@host/x", "x"] {
+            let error = load(&format!("[revocation]\ncrl_urls = [\"{wrong}\"]\n"), &[]).unwrap_err().to_string();
+            assert!(error.contains("write http://HOST"), "{error}");
+        }
+        let without_roots = load("[revocation]\ncrl_urls = [\"https://host/x\"]\n", &[]).unwrap_err().to_string();
+        assert!(without_roots.contains("revocation.https_roots"), "{without_roots}");
     }
 
     #[test]

@@ -78,7 +78,7 @@ struct Professionals {
 impl Answers for Professionals {
     async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
         let mut certificate = self.certificate;
-        if let Err(refusal) = self.standing.check() {
+        if let Err(refusal) = self.standing.check().await {
             // The connection ends with the answer that says so.
             activity.withdraw();
             certificate = withdrawn(&certificate, refusal);

@@ -16,46 +16,31 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
-use super::revocation::{Revocations, Status};
+use super::revocation::Setback;
+use super::revocation::judge::Judge;
 
 #[derive(Debug)]
 pub(super) struct ClientVerifier {
     webpki: Arc<dyn ClientCertVerifier>,
-    revocations: Revocations,
+    pub(super) judge: Arc<Judge>,
 }
 
 impl ClientVerifier {
     pub(super) fn new(
         roots: RootCertStore,
         provider: &Arc<CryptoProvider>,
-        revocations: Revocations,
+        judge: Judge,
     ) -> Result<Self, VerifierBuilderError> {
         let webpki = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?;
-        Ok(Self { webpki, revocations })
+        Ok(Self { webpki, judge: Arc::new(judge) })
     }
 
-    /// Name (DER) of an authority that had a list and has none now; not one that went together with its root.
-    pub(super) fn list_lost_since<'b>(&self, before: &'b Self) -> Option<&'b [u8]> {
+    /// What this set of lists would let in again; not what went together with its root.
+    pub(super) fn setback_since<'b>(&self, before: &'b Self) -> Option<Setback<'b>> {
         let is_root =
             |verifier: &Self, name: &[u8]| verifier.root_hint_subjects().iter().any(|subject| subject.as_ref() == name);
         let went = |name: &[u8]| is_root(before, name) && !is_root(self, name);
-        before.revocations.covered().find(|name| !self.revocations.covers(name) && !went(name))
-    }
-
-    /// Until when a chain that was verified stays good if nothing is revoked: the first end of validity in it,
-    /// or of a list that vouches for it. Errors: revoked, or no fresh list where there ought to be one.
-    pub(super) fn good_until_s(&self, chain: &[CertificateDer<'_>], now_s: i64) -> Result<i64, CertificateError> {
-        let parsed = parse(chain)?;
-        let mut until_s = i64::MAX;
-        for certificate in &parsed {
-            // The moment of notAfter itself is still inside.
-            until_s = until_s.min(certificate.validity().not_after.timestamp().saturating_add(1));
-            match self.revocations.status(certificate, &parsed, now_s)? {
-                Status::GoodUntil(list_s) => until_s = until_s.min(list_s),
-                Status::Unknown => metrics::counter!("carnet_tls_revocation_unknown_total").increment(1),
-            }
-        }
-        Ok(until_s)
+        self.judge.lists.setback_since(&before.judge.lists, went)
     }
 }
 
@@ -79,9 +64,13 @@ impl ClientCertVerifier for ClientVerifier {
         for certificate in &authorities {
             check_authority_use(certificate)?;
         }
+        // Where a responder has to be asked first, that is done before the connection's first request.
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-        for certificate in leaf.iter().chain(&authorities) {
-            self.revocations.status(certificate, &authorities, now_s)?;
+        let chain: Vec<_> =
+            std::iter::once(end_entity).chain(intermediates).map(|der| CertificateDer::from(der.as_ref())).collect();
+        if let Err(doubt) = self.judge.judge(&chain, now_s) {
+            tracing::info!(%doubt, "chain refused");
+            return Err(CertificateError::from(doubt).into());
         }
         Ok(verified)
     }

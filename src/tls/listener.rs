@@ -75,6 +75,6 @@ async fn handshake(stream: TcpStream, trust: &Arc<Trust>, within: Duration) -> R
     let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf.as_ref());
     let certificate =
         ClientCertificate::from_der(leaf).map_err(|refusal| RefusedCertificate { serial: serial_of(leaf), refusal });
-    let standing = Standing::new(Arc::clone(trust), &generation, chain).map_err(HandshakeError::Withdrawn)?;
+    let standing = Standing::new(Arc::clone(trust), &generation, chain).await.map_err(HandshakeError::Withdrawn)?;
     Ok(Accepted { stream, certificate: Arc::new(certificate), standing, protocol })
 }

@@ -4,7 +4,6 @@
 //! A resumed session, which skips the verifier, was therefore verified with the roots and lists in force; what
 //! can have changed since is the time, and [`Standing`] checks that. Source: contract 2, B.1, B.2.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,29 +12,45 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier as _;
 use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::X509Name;
 
 use super::client_verifier::ClientVerifier;
 use super::development_pki::DEVELOPMENT_MARK;
-use super::revocation::{CrlError, Revocations};
+use super::expiry::{Expiries, Expiring, ExpiringKind, Notice};
+use super::files::{CERTIFICATE_FILE_BYTES_MAX, FileError, Stamp, read_key, read_objects, stamps};
+use super::revocation::download::{Downloads, name_of};
+use super::revocation::fetch::Fetcher;
+use super::revocation::judge::{Judge, Judgement, NameError};
+use super::revocation::list::{CrlError, List};
+use super::revocation::policy::Missed;
+use super::revocation::responder::{Responders, Slot};
+use super::revocation::{Revocations, Setback};
 use crate::clock::Clock;
 use crate::config;
 use crate::refusal::{Refusal, Rule};
 
 /// The material in force and the files it came from.
 pub struct Trust {
-    settings: config::Tls,
     clock: Clock,
     current: ArcSwap<Generation>,
     /// Of the files as last read, good or not: a broken set is tried again when it changes, not before.
     seen: Mutex<Vec<Stamp>>,
+    origin: Origin,
+    expiries: Expiries,
+}
+
+/// What a generation is read from, and what outlives it.
+struct Origin {
+    tls: config::Tls,
+    revocation: config::Revocation,
+    downloads: Downloads,
+    responders: Arc<Responders>,
+    missed: Arc<Missed>,
 }
 
 /// One consistent set of server certificate, roots, CRLs and ticket keys.
@@ -43,6 +58,9 @@ pub(super) struct Generation {
     number: u64,
     pub(super) server: Arc<ServerConfig>,
     verifier: Arc<ClientVerifier>,
+    fetcher: Fetcher,
+    /// What was read and will end.
+    in_play: Vec<Expiring>,
 }
 
 /// A verified chain on an open connection, and until when that verification holds.
@@ -51,7 +69,11 @@ pub struct Standing {
     chain: Vec<CertificateDer<'static>>,
     /// Number of the generation that verified it last.
     generation: AtomicU64,
+    /// How many alarms there had been from responders.
+    alarms: AtomicU64,
     good_until_s: AtomicI64,
+    /// Holding them keeps the answers of responders fresh.
+    held: Mutex<Vec<Arc<Slot>>>,
 }
 
 /// What a look at the files led to.
@@ -66,10 +88,8 @@ pub enum Reload {
 /// Why the material cannot be used: where, and what is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    #[error("{}: {cause}", path.display())]
-    Unreadable { path: PathBuf, cause: std::io::Error },
-    #[error("{}: {problem}", path.display())]
-    Content { path: PathBuf, problem: String },
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error("{}: {cause}", path.display())]
     Crl { path: PathBuf, cause: CrlError },
     #[error(
@@ -77,6 +97,13 @@ pub enum TrustError {
          without it)"
     )]
     CrlGone(String),
+    #[error(
+        "the list of {authority} is older than the one in force: {now}, after {before}; put the newer one back \
+         (or restart with the older)"
+    )]
+    CrlRolledBack { authority: String, before: String, now: String },
+    #[error(transparent)]
+    Name(#[from] NameError),
     #[error(
         "{}: a development root, whose key anybody may have; set `tls.allow_development_roots = true` for tests",
         .0.display()
@@ -91,29 +118,31 @@ pub enum TrustError {
 }
 
 impl Trust {
-    /// Reads everything that `tls` of the configuration names.
-    pub fn load(settings: &config::Tls, clock: Clock) -> Result<Arc<Self>, TrustError> {
-        let seen = stamps(settings);
-        let generation = Generation::read(settings, &clock, 0)?;
+    /// Reads everything that these sections of the configuration name.
+    pub fn load(tls: &config::Tls, revocation: &config::Revocation, clock: Clock) -> Result<Arc<Self>, TrustError> {
+        let origin = Origin::new(tls, revocation);
+        let seen = origin.stamps();
+        let generation = origin.read(&clock, 0)?;
         Ok(Arc::new(Self {
-            settings: settings.clone(),
             clock,
             current: ArcSwap::from_pointee(generation),
             seen: Mutex::new(seen),
+            origin,
+            expiries: Expiries::default(),
         }))
     }
 
     /// Reads the files again if one of them changed. New connections use the new set; those that are open are
     /// verified against it at their next request.
     pub fn reload(&self) -> Reload {
-        let stamps = stamps(&self.settings);
+        let stamps = self.origin.stamps();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen == stamps {
             return Reload::Unchanged;
         }
         *seen = stamps;
         let current = self.current.load();
-        let read = Generation::read(&self.settings, &self.clock, current.number + 1);
+        let read = self.origin.read(&self.clock, current.number + 1);
         let outcome = match read.and_then(|next| next.verifier.check_succeeds(&current.verifier).map(|()| next)) {
             Ok(generation) => {
                 self.current.store(Arc::new(generation));
@@ -132,25 +161,74 @@ impl Trust {
         outcome
     }
 
-    /// Looks at the files every `tls.reload_seconds` for as long as it is polled.
-    pub async fn watch(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(Duration::from_secs(self.settings.reload_seconds.max(1)));
-        loop {
-            ticks.tick().await;
-            let trust = Arc::clone(&self);
-            // Only a panic inside can fail here; the next tick tries again.
-            let _ = tokio::task::spawn_blocking(move || trust.reload()).await;
+    /// Fetches the lists that are due, and puts them in force.
+    pub async fn fetch_lists(self: &Arc<Self>) -> Reload {
+        let current = self.current();
+        let downloads = &self.origin.downloads;
+        if !downloads.fetch_due(&current.verifier.judge, &current.fetcher, self.now_s()).await {
+            return Reload::Unchanged;
         }
+        self.reload_aside().await
+    }
+
+    /// Asks responders again about the certificates of open connections, ahead of the end of their answers.
+    pub async fn refresh_answers(&self) {
+        let current = self.current();
+        self.origin.responders.refresh(&current.verifier.judge, &current.fetcher, self.now_s()).await;
+    }
+
+    /// Sets the metrics of what ends, and warns of what ends soon. What the log was told of now.
+    pub fn check_expiry(&self) -> Vec<(Expiring, Notice)> {
+        self.expiries.check(&self.current.load().in_play, self.now_s())
+    }
+
+    /// Looks at files, lists and answers every `tls.reload_seconds` for as long as it is polled.
+    pub async fn watch(self: Arc<Self>) {
+        let every = Duration::from_secs(self.origin.tls.reload_seconds.max(1));
+        let files = async {
+            let mut ticks = tokio::time::interval(every);
+            loop {
+                ticks.tick().await;
+                self.reload_aside().await;
+                self.check_expiry();
+            }
+        };
+        let lists = async {
+            let mut ticks = tokio::time::interval(every);
+            loop {
+                ticks.tick().await;
+                self.fetch_lists().await;
+            }
+        };
+        let answers = async {
+            let mut ticks = tokio::time::interval(every);
+            loop {
+                ticks.tick().await;
+                self.refresh_answers().await;
+            }
+        };
+        // Apart, so that a slow responder delays no file.
+        tokio::join!(files, lists, answers);
     }
 
     pub(super) fn current(&self) -> Arc<Generation> {
         self.current.load_full()
     }
+
+    fn now_s(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+
+    async fn reload_aside(self: &Arc<Self>) -> Reload {
+        let trust = Arc::clone(self);
+        // Only a panic inside can fail here; the next look tries again.
+        tokio::task::spawn_blocking(move || trust.reload()).await.unwrap_or(Reload::Kept)
+    }
 }
 
 impl Standing {
     /// Of a connection whose handshake `generation` has just made, resumed or not.
-    pub(super) fn new(
+    pub(super) async fn new(
         trust: Arc<Trust>,
         generation: &Generation,
         chain: Vec<CertificateDer<'static>>,
@@ -158,46 +236,98 @@ impl Standing {
         let standing = Self {
             chain,
             generation: AtomicU64::new(generation.number),
+            alarms: AtomicU64::new(0),
             good_until_s: AtomicI64::new(i64::MIN),
+            held: Mutex::default(),
             trust,
         };
-        standing.renew(generation, standing.trust.clock.now().as_second())?;
-        standing.check()?;
+        standing.renew(generation).await?;
+        standing.check().await?;
         Ok(standing)
     }
 
     /// Is the certificate still good? To be asked at each request: revocation, expiry and removed roots bite
-    /// on open connections too.
-    pub fn check(&self) -> Result<(), Refusal> {
-        let current = self.trust.current.load();
-        let now_s = self.trust.clock.now().as_second();
-        let same = self.generation.load(Ordering::Acquire) == current.number;
-        if same && now_s < self.good_until_s.load(Ordering::Acquire) {
+    /// on open connections too. A few loads, unless something has changed since it was asked last.
+    pub async fn check(&self) -> Result<(), Refusal> {
+        if self.holds() {
             return Ok(());
         }
+        let current = self.trust.current();
         let (leaf, others) = self.chain.split_first().ok_or_else(|| withdrawn("no certificate"))?;
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now_s).unwrap_or(0)));
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.trust.now_s()).unwrap_or(0)));
         current.verifier.verify_client_cert(leaf, others, now).map_err(|error| withdrawn(&error.to_string()))?;
-        self.renew(&current, now_s)
+        self.renew(&current).await
     }
 
-    fn renew(&self, generation: &Generation, now_s: i64) -> Result<(), Refusal> {
-        let until_s =
-            generation.verifier.good_until_s(&self.chain, now_s).map_err(|error| withdrawn(&error.to_string()))?;
-        self.good_until_s.store(until_s, Ordering::Release);
+    fn holds(&self) -> bool {
+        self.generation.load(Ordering::Acquire) == self.trust.current.load().number
+            && self.alarms.load(Ordering::Acquire) == self.trust.origin.responders.alarms()
+            && self.trust.now_s() < self.good_until_s.load(Ordering::Acquire)
+    }
+
+    async fn renew(&self, generation: &Generation) -> Result<(), Refusal> {
+        // Read first: an alarm meanwhile is for the next check.
+        let alarms = self.trust.origin.responders.alarms();
+        let judgement = generation.settle(&self.trust, &self.chain).await?;
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = judgement.held;
+        self.good_until_s.store(judgement.until_s, Ordering::Release);
+        self.alarms.store(alarms, Ordering::Release);
         self.generation.store(generation.number, Ordering::Release);
         Ok(())
     }
 }
 
 impl Generation {
-    fn read(settings: &config::Tls, clock: &Clock, number: u64) -> Result<Self, TrustError> {
+    /// Judges a chain, after asking the responders that have to be asked.
+    async fn settle(&self, trust: &Trust, chain: &[CertificateDer<'_>]) -> Result<Judgement, Refusal> {
+        let judge = || {
+            self.verifier.judge.judge(chain, trust.now_s()).map_err(|doubt| {
+                tracing::info!(%doubt, "certificate withdrawn");
+                withdrawn(&doubt.to_string())
+            })
+        };
+        let judgement = judge()?;
+        if judgement.unanswered.is_empty() {
+            return Ok(judgement);
+        }
+        let (responders, now_s) = (&trust.origin.responders, trust.now_s());
+        let asked = judgement.unanswered.iter();
+        let asked = asked.map(|slot| responders.ask(slot, &self.verifier.judge, &self.fetcher, now_s));
+        futures_util::future::join_all(asked).await;
+        judge()
+    }
+}
+
+impl Origin {
+    fn new(tls: &config::Tls, revocation: &config::Revocation) -> Self {
+        let random = aws_lc_rs::default_provider().secure_random;
+        Self {
+            tls: tls.clone(),
+            revocation: revocation.clone(),
+            downloads: Downloads::new(revocation, random),
+            responders: Arc::new(Responders::new(&revocation.ocsp_urls, revocation.refresh_s(), random)),
+            missed: Arc::default(),
+        }
+    }
+
+    fn stamps(&self) -> Vec<Stamp> {
+        let (tls, revocation) = (&self.tls, &self.revocation);
+        let single = [tls.certificate.as_path(), tls.key.as_path()].into_iter();
+        let named = tls.client_roots.iter().chain(&tls.client_crls);
+        let named = named.chain(&revocation.authorities).chain(&revocation.https_roots);
+        stamps(single.chain(named.map(PathBuf::as_path)).chain(self.downloads.files()))
+    }
+
+    fn read(&self, clock: &Clock, number: u64) -> Result<Generation, TrustError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Arc::new(read_verifier(settings, &provider)?);
+        let (verifier, mut in_play) = self.read_verifier(&provider)?;
+        let verifier = Arc::new(verifier);
         let mut chain = Vec::new();
-        read_objects(&settings.certificate, &mut chain)?;
-        let key = read_key(&settings.key)?;
-        let time = Arc::new(ClockTime(clock.clone()));
+        read_objects(&self.tls.certificate, CERTIFICATE_FILE_BYTES_MAX, &mut chain)?;
+        in_play.extend(chain.iter().filter_map(|(_, der)| expiring(ExpiringKind::Server, der)));
+        let key = read_key(&self.tls.key)?;
+        let time: Arc<dyn TimeProvider> = Arc::new(ClockTime(clock.clone()));
+        let fetcher = self.read_fetcher(&provider, &time)?;
         let mut server = ServerConfig::builder_with_details(provider, time)
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TrustError::Server)?
@@ -206,57 +336,118 @@ impl Generation {
             .map_err(TrustError::Server)?;
         server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         server.ticketer = aws_lc_rs::Ticketer::new().map_err(TrustError::Server)?;
-        Ok(Self { number, server: Arc::new(server), verifier })
+        Ok(Generation { number, server: Arc::new(server), verifier, fetcher, in_play })
+    }
+
+    fn read_fetcher(
+        &self,
+        provider: &Arc<CryptoProvider>,
+        time: &Arc<dyn TimeProvider>,
+    ) -> Result<Fetcher, TrustError> {
+        let mut roots = RootCertStore::empty();
+        for (path, der) in read_certificates(&self.revocation.https_roots)? {
+            roots.add(der).map_err(|error| FileError::Content { path, problem: error.to_string() })?;
+        }
+        let timeout = Duration::from_secs(self.revocation.timeout_seconds);
+        Fetcher::new(roots, Arc::clone(provider), Arc::clone(time), timeout).map_err(TrustError::Server)
+    }
+
+    /// Roots, authorities and lists, and when they end.
+    fn read_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<(ClientVerifier, Vec<Expiring>), TrustError> {
+        let found_roots = read_certificates(&self.tls.client_roots)?;
+        let found_others = read_certificates(&self.revocation.authorities)?;
+        let mut store = RootCertStore::empty();
+        let mut roots = Vec::new();
+        for (path, der) in &found_roots {
+            let root = parse(path, der)?;
+            if is_development(&root) && !self.tls.allow_development_roots {
+                return Err(TrustError::DevelopmentRoot(path.clone()));
+            }
+            store
+                .add(der.clone())
+                .map_err(|error| FileError::Content { path: path.clone(), problem: error.to_string() })?;
+            roots.push(root);
+        }
+        if roots.is_empty() {
+            return Err(TrustError::NoRoots);
+        }
+        let mut authorities = roots.clone();
+        for (path, der) in &found_others {
+            authorities.push(parse(path, der)?);
+        }
+        let lists = self.read_lists(provider, &authorities)?;
+        for root in roots.iter().filter(|root| !lists.covers(root.subject().as_raw())) {
+            tracing::warn!(authority = %root.subject(), "no CRL of this root");
+        }
+        let of_kind = |kind, found: &[(PathBuf, CertificateDer<'_>)]| -> Vec<Expiring> {
+            found.iter().filter_map(|(_, der)| expiring(kind, der)).collect()
+        };
+        let mut in_play = of_kind(ExpiringKind::Root, &found_roots);
+        in_play.extend(of_kind(ExpiringKind::Authority, &found_others));
+        in_play.extend(lists.newest().map(expiring_list));
+        let shared = (Arc::clone(&self.responders), Arc::clone(&self.missed));
+        let judge = Judge::new(&self.revocation, lists, &roots, &authorities, shared)?;
+        Ok((ClientVerifier::new(store, provider, judge)?, in_play))
+    }
+
+    fn read_lists(
+        &self,
+        provider: &CryptoProvider,
+        authorities: &[X509Certificate<'_>],
+    ) -> Result<Revocations, TrustError> {
+        let mut lists = Revocations::new(provider.signature_verification_algorithms);
+        let bytes_max = self.revocation.crl_bytes_max;
+        let mut found: Vec<(PathBuf, CertificateRevocationListDer<'static>)> = Vec::new();
+        for path in &self.tls.client_crls {
+            read_objects(path, bytes_max, &mut found)?;
+        }
+        for (path, der) in found {
+            let added = List::read(der.to_vec()).and_then(|list| lists.add(list, authorities));
+            added.map_err(|cause| TrustError::Crl { path, cause })?;
+        }
+        for path in self.downloads.files().filter(|path| path.exists()) {
+            let mut found: Vec<(PathBuf, CertificateRevocationListDer<'static>)> = Vec::new();
+            let added = read_objects(path, bytes_max, &mut found).map_err(TrustError::from).and_then(|()| {
+                let mut read = found.into_iter().map(|(_, der)| List::read(der.to_vec()));
+                let added = read.try_for_each(|list| list.and_then(|list| lists.add(list, authorities)));
+                added.map_err(|cause| TrustError::Crl { path: path.to_owned(), cause })
+            });
+            if let Err(error) = added {
+                // It will be fetched again: no reason not to start. What it held must not be missed unseen,
+                // which the check against the set before sees to.
+                tracing::error!(%error, "a list that was fetched before cannot be used");
+            }
+        }
+        Ok(lists)
     }
 }
 
 impl ClientVerifier {
-    /// A list that disappears must not let in whom it revoked, as an authority that never had one would.
+    /// A list that disappears or goes back must not let in whom it revoked.
     fn check_succeeds(&self, before: &Self) -> Result<(), TrustError> {
-        match self.list_lost_since(before) {
+        match self.setback_since(before) {
             None => Ok(()),
-            Some(issuer) => {
-                let name =
-                    X509Name::from_der(issuer).map_or_else(|_| "an authority".to_owned(), |(_, name)| name.to_string());
-                Err(TrustError::CrlGone(name))
-            }
+            Some(Setback::Gone { issuer }) => Err(TrustError::CrlGone(name_of(issuer))),
+            Some(Setback::RolledBack { issuer, before, now }) => Err(TrustError::CrlRolledBack {
+                authority: name_of(issuer),
+                before: before.to_string(),
+                now: now.to_string(),
+            }),
         }
     }
 }
 
-fn read_verifier(settings: &config::Tls, provider: &Arc<CryptoProvider>) -> Result<ClientVerifier, TrustError> {
-    let mut found: Vec<(PathBuf, CertificateDer<'static>)> = Vec::new();
-    for path in &settings.client_roots {
-        read_objects(path, &mut found)?;
+fn read_certificates(paths: &[PathBuf]) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, FileError> {
+    let mut found = Vec::new();
+    paths.iter().try_for_each(|path| read_objects(path, CERTIFICATE_FILE_BYTES_MAX, &mut found))?;
+    Ok(found)
+}
+
+fn parse<'a>(path: &Path, der: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, FileError> {
+    match X509Certificate::from_der(der) {
+        Ok(([], certificate)) => Ok(certificate),
+        _ => Err(FileError::Content { path: path.to_owned(), problem: "this is no X.509 certificate".to_owned() }),
     }
-    let mut roots = Vec::new();
-    let mut store = RootCertStore::empty();
-    for (path, der) in &found {
-        let content = |problem: String| TrustError::Content { path: path.clone(), problem };
-        let Ok(([], root)) = X509Certificate::from_der(der) else {
-            return Err(content("this is no X.509 certificate".to_owned()));
-        };
-        if is_development(&root) && !settings.allow_development_roots {
-            return Err(TrustError::DevelopmentRoot(path.clone()));
-        }
-        store.add(der.clone()).map_err(|error| content(error.to_string()))?;
-        roots.push(root);
-    }
-    if roots.is_empty() {
-        return Err(TrustError::NoRoots);
-    }
-    let mut revocations = Revocations::new(provider.signature_verification_algorithms);
-    let mut crls: Vec<(PathBuf, CertificateRevocationListDer<'static>)> = Vec::new();
-    for path in &settings.client_crls {
-        read_objects(path, &mut crls)?;
-    }
-    for (path, der) in crls {
-        revocations.add(der.to_vec(), &roots).map_err(|cause| TrustError::Crl { path, cause })?;
-    }
-    for root in roots.iter().filter(|root| !revocations.covers(root.subject().as_raw())) {
-        tracing::warn!(authority = %root.subject(), "no CRL of this root: revocations by it stay unknown");
-    }
-    Ok(ClientVerifier::new(store, provider, revocations)?)
 }
 
 /// Development authorities, and whatever was issued a root's place from them, carry their mark in OU.
@@ -264,75 +455,15 @@ fn is_development(root: &X509Certificate<'_>) -> bool {
     root.subject().iter_organizational_unit().any(|unit| unit.as_slice() == DEVELOPMENT_MARK.as_bytes())
 }
 
-/// Certificates or CRLs, in PEM or DER, of a file or of all files of a folder.
-fn read_objects<T>(path: &Path, into: &mut Vec<(PathBuf, T)>) -> Result<(), TrustError>
-where
-    T: PemObject + From<Vec<u8>>,
-{
-    for file in files(path).map_err(|cause| TrustError::Unreadable { path: path.to_owned(), cause })? {
-        let bytes = std::fs::read(&file).map_err(|cause| TrustError::Unreadable { path: file.clone(), cause })?;
-        if bytes.first() == Some(&DER_SEQUENCE) {
-            into.push((file, T::from(bytes)));
-            continue;
-        }
-        let before = into.len();
-        for object in T::pem_slice_iter(&bytes) {
-            let object =
-                object.map_err(|error| TrustError::Content { path: file.clone(), problem: error.to_string() })?;
-            into.push((file.clone(), object));
-        }
-        if into.len() == before {
-            let problem = "neither PEM nor DER of the kind that belongs here".to_owned();
-            return Err(TrustError::Content { path: file, problem });
-        }
-    }
-    Ok(())
+fn expiring(kind: ExpiringKind, der: &CertificateDer<'_>) -> Option<Expiring> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    Some(Expiring::new(kind, certificate.subject(), certificate.validity().not_after.timestamp()))
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TrustError> {
-    let bytes = std::fs::read(path).map_err(|cause| TrustError::Unreadable { path: path.to_owned(), cause })?;
-    let content = |problem: String| TrustError::Content { path: path.to_owned(), problem };
-    if bytes.first() == Some(&DER_SEQUENCE) {
-        return PrivateKeyDer::try_from(bytes).map_err(|problem| content(problem.to_owned()));
-    }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|error| content(error.to_string()))
-}
-
-/// The file itself, or the files of the folder in the order of their names; hidden ones are left out, since
-/// that is what writers of whole files call theirs before they are whole.
-fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(path)? {
-        let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_file() {
-            files.push(entry.path());
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// What tells that a file is no longer the one that was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    /// Inode, length, change time: `None` for a file that cannot be looked at.
-    state: Option<(u64, u64, i64, i64)>,
-}
-
-fn stamps(settings: &config::Tls) -> Vec<Stamp> {
-    let named = [&settings.certificate, &settings.key].into_iter();
-    let named = named.chain(&settings.client_roots).chain(&settings.client_crls);
-    let all = named.flat_map(|path| files(path).unwrap_or_else(|_| vec![path.clone()]));
-    all.map(|path| {
-        let metadata = std::fs::metadata(&path).ok();
-        let state = metadata.map(|data| (data.ino(), data.len(), data.ctime(), data.ctime_nsec()));
-        Stamp { path, state }
-    })
-    .collect()
+fn expiring_list(list: &List) -> Expiring {
+    let name = name_of(&list.issuer);
+    let name = if list.is_delta() { format!("{name} (delta)") } else { name };
+    Expiring { kind: ExpiringKind::Crl, name, until_s: list.next_update_s }
 }
 
 fn withdrawn(found: &str) -> Refusal {
@@ -350,6 +481,3 @@ impl TimeProvider for ClockTime {
         Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
     }
 }
-
-/// First byte of any DER certificate, CRL or key; PEM starts with a dash or with text.
-const DER_SEQUENCE: u8 = 0x30;

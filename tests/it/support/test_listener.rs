@@ -43,7 +43,7 @@ impl TestListener {
     pub(crate) async fn start_with(limits: Limits, clock: Clock) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-        let trust = Trust::load(&settings(&pki), clock).unwrap();
+        let trust = Trust::load(&settings(&pki), &config::Revocation::default(), clock).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));

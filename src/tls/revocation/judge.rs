@@ -1,0 +1,220 @@
+//! Judges a chain whose path is verified: is anybody in it revoked, and until when does that hold?
+//!
+//! Only the certificates that lead from the client to a root count, not what a client sends along besides. The
+//! root itself is trusted by configuration, and no list can say otherwise. Source: RFC 5280 6.3, RFC 6960.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::CertificateError;
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::CertificateDer;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
+
+use super::policy::{Missed, Policies, unknown_names};
+use super::responder::{Responders, Slot};
+use super::{Revocations, Status};
+use crate::config::{self, RevocationPolicy};
+
+/// All that is known of revocation at one time.
+#[derive(Debug)]
+pub(in crate::tls) struct Judge {
+    pub(in crate::tls) lists: Revocations,
+    /// Roots first, then the authorities that configuration names under them.
+    authorities: Vec<CertificateDer<'static>>,
+    roots: usize,
+    policies: Policies,
+    responders: Arc<Responders>,
+    missed: Arc<Missed>,
+}
+
+/// Of a chain in which nobody is known to be revoked.
+#[derive(Default)]
+pub(in crate::tls) struct Judgement {
+    /// Until when that holds; only where nothing is left to ask.
+    pub(in crate::tls) until_s: i64,
+    /// What has to be asked first.
+    pub(in crate::tls) unanswered: Vec<Arc<Slot>>,
+    /// What responders say of this chain is kept fresh for as long as somebody holds these.
+    pub(in crate::tls) held: Vec<Arc<Slot>>,
+}
+
+/// Why a chain is not let in, in words for a log and for its holder.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Doubt {
+    #[error("a certificate that {authority} has revoked")]
+    Revoked { authority: String },
+    #[error("a certificate of {authority}, of which nothing is known since {}", moment(*.since_s))]
+    Stale { authority: String, since_s: i64 },
+    #[error("a certificate of {authority}, of which no list and no answer can vouch")]
+    Unknown { authority: String },
+    #[error("a certificate that cannot be read")]
+    Unreadable,
+}
+
+/// A setting that names somebody who does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("revocation.policies: no root of tls.client_roots has the common name `{0}`")]
+    Root(String),
+    #[error(
+        "revocation.ocsp_urls: no certificate of tls.client_roots or revocation.authorities has the common name `{0}`"
+    )]
+    Authority(String),
+}
+
+impl Judge {
+    pub(in crate::tls) fn new(
+        settings: &config::Revocation,
+        lists: Revocations,
+        roots: &[X509Certificate<'_>],
+        authorities: &[X509Certificate<'_>],
+        shared: (Arc<Responders>, Arc<Missed>),
+    ) -> Result<Self, NameError> {
+        let policies = Policies::of_roots(settings, roots).map_err(NameError::Root)?;
+        if let Some(unknown) = unknown_names(&settings.ocsp_urls, authorities) {
+            return Err(NameError::Authority(unknown.to_owned()));
+        }
+        let owned = authorities.iter().map(|authority| CertificateDer::from(authority.as_raw().to_vec())).collect();
+        let (responders, missed) = shared;
+        Ok(Self { lists, authorities: owned, roots: roots.len(), policies, responders, missed })
+    }
+
+    /// Judges what leads from the client to a root.
+    pub(in crate::tls) fn judge(&self, chain: &[CertificateDer<'_>], now_s: i64) -> Result<Judgement, Doubt> {
+        let presented = parse(chain).ok_or(Doubt::Unreadable)?;
+        let roots = parse(self.authorities().0).ok_or(Doubt::Unreadable)?;
+        self.judge_links(&links(&presented, &roots), presented.get(1..).unwrap_or_default(), now_s)
+    }
+
+    /// Judges the certificates of a path, its root left out. `presented`: where their authorities may be found.
+    /// Errors: somebody is revoked; or nobody can vouch, will not be asked, and the policy wants it.
+    pub(in crate::tls) fn judge_links(
+        &self,
+        links: &[&X509Certificate<'_>],
+        presented: &[X509Certificate<'_>],
+        now_s: i64,
+    ) -> Result<Judgement, Doubt> {
+        let authorities = parse(&self.authorities).ok_or(Doubt::Unreadable)?;
+        let (roots, _) = authorities.split_at(self.roots);
+        let issuers = links.iter().map(|link| link.issuer().as_raw());
+        let policy = self.policies.strictest(issuers.filter(|name| is_name_of(roots, name)));
+        let mut judgement = Judgement { until_s: i64::MAX, ..Judgement::default() };
+        for certificate in links {
+            let slot = self.responders.slot_of(certificate, &authorities, self.algorithms());
+            let said = slot.as_ref().map_or(Status::Unlisted, |slot| slot.status());
+            let listed = self.lists.status(certificate, presented, now_s);
+            if listed == Status::Revoked || said == Status::Revoked {
+                return Err(Doubt::Revoked { authority: certificate.issuer().to_string() });
+            }
+            let known_until_s = listed.good_until_s().max(said.good_until_s());
+            let fresh = known_until_s.filter(|until_s| now_s < *until_s);
+            if let Some(slot) = slot {
+                if fresh.is_none() && slot.may_be_asked(now_s) {
+                    judgement.unanswered.push(Arc::clone(&slot));
+                }
+                judgement.held.push(slot);
+            }
+            let until_s = match fresh {
+                Some(until_s) => until_s,
+                None if !judgement.unanswered.is_empty() => now_s,
+                None => {
+                    let has_source = listed != Status::Unlisted || self.responders.has_one_for(certificate);
+                    self.without_fresh(certificate, known_until_s, policy, has_source, now_s)?
+                }
+            };
+            // The moment of notAfter itself is still inside.
+            let valid_until_s = certificate.validity().not_after.timestamp().saturating_add(1);
+            judgement.until_s = judgement.until_s.min(until_s).min(valid_until_s);
+        }
+        Ok(judgement)
+    }
+
+    /// What configuration trusts: roots, and the authorities that it names under them.
+    pub(in crate::tls) fn authorities(&self) -> (&[CertificateDer<'static>], &[CertificateDer<'static>]) {
+        self.authorities.split_at(self.roots)
+    }
+
+    pub(in crate::tls) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.lists.algorithms
+    }
+
+    /// Until when a certificate comes in though nobody vouches for it now.
+    fn without_fresh(
+        &self,
+        certificate: &X509Certificate<'_>,
+        stale_s: Option<i64>,
+        policy: RevocationPolicy,
+        has_source: bool,
+        now_s: i64,
+    ) -> Result<i64, Doubt> {
+        let authority = || certificate.issuer().to_string();
+        let doubt = || match stale_s {
+            Some(since_s) => Doubt::Stale { authority: authority(), since_s },
+            None => Doubt::Unknown { authority: authority() },
+        };
+        let until_s = match policy {
+            RevocationPolicy::Listed if !has_source => {
+                self.missed.since_s(certificate, now_s);
+                i64::MAX
+            }
+            RevocationPolicy::Hard | RevocationPolicy::Listed => return Err(doubt()),
+            RevocationPolicy::Soft => {
+                let since_s = stale_s.unwrap_or_else(|| self.missed.since_s(certificate, now_s));
+                since_s.saturating_add(self.policies.grace_s)
+            }
+        };
+        if now_s >= until_s {
+            return Err(doubt());
+        }
+        let reason = if stale_s.is_some() { "grace" } else { "no_source" };
+        metrics::counter!("carnet_tls_revocation_unknown_total", "reason" => reason).increment(1);
+        Ok(until_s)
+    }
+}
+
+impl From<Doubt> for CertificateError {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Revoked { .. } => Self::Revoked,
+            Doubt::Stale { .. } => Self::ExpiredRevocationList,
+            Doubt::Unknown { .. } => Self::UnknownRevocationStatus,
+            Doubt::Unreadable => Self::BadEncoding,
+        }
+    }
+}
+
+/// The client's certificate and every authority that leads from it to a root, roots left out.
+fn links<'a, 'b>(presented: &'a [X509Certificate<'b>], roots: &[X509Certificate<'_>]) -> Vec<&'a X509Certificate<'b>> {
+    let mut reached = vec![false; presented.len()];
+    let mut links: Vec<&X509Certificate<'_>> = Vec::new();
+    if let Some(leaf) = presented.first() {
+        reached[0] = true;
+        links.push(leaf);
+    }
+    let mut next = 0;
+    while let Some(link) = links.get(next).copied() {
+        for (at, other) in presented.iter().enumerate() {
+            let issued_it = other.subject().as_raw() == link.issuer().as_raw();
+            if issued_it && !reached[at] && !roots.iter().any(|root| root.as_raw() == other.as_raw()) {
+                reached[at] = true;
+                links.push(other);
+            }
+        }
+        next += 1;
+    }
+    links
+}
+
+fn is_name_of(roots: &[X509Certificate<'_>], name: &[u8]) -> bool {
+    roots.iter().any(|root| root.subject().as_raw() == name)
+}
+
+fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Option<Vec<X509Certificate<'a>>> {
+    chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)).collect()
+}
+
+fn moment(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
