@@ -17,4 +17,5 @@ mod listening;
 mod pressure;
 mod read;
 mod readme;
+mod revocation;
 mod support;

@@ -27,6 +27,7 @@ use super::judge::Judge;
 use super::list::{CrlError, Edition, List};
 use super::{CLOCK_DIFFERENCE_S, backoff_s};
 use crate::config;
+use crate::domain::sha::hex;
 use crate::tls::files::is_der;
 
 /// Every address of the configuration, with its file and its next turn.
@@ -77,8 +78,8 @@ impl Downloads {
     pub(in crate::tls) fn new(settings: &config::Revocation, random: &'static dyn SecureRandom) -> Self {
         let source = |url: &config::HttpAddress| {
             let digest = Sha256::digest(url.uri().to_string().as_bytes());
-            let name: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-            Source { url: url.uri().clone(), file: settings.folder.join(name + ".crl"), turn: Mutex::default() }
+            let file = settings.folder.join(hex(&digest[..16]) + ".crl");
+            Source { url: url.uri().clone(), file, turn: Mutex::default() }
         };
         Self {
             sources: settings.crl_urls.iter().map(source).collect(),

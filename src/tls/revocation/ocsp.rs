@@ -215,3 +215,121 @@ const NONCE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.48.1
 pub(super) const NONCE_BYTES: usize = 32;
 const WITHOUT_NEXT_UPDATE_S: i64 = 300;
 const RESPONDER_CERTIFICATES_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SigningKey as _};
+    use x509_cert::der::DateTime;
+    use x509_cert::der::asn1::BitString;
+    use x509_ocsp::{AsResponseBytes as _, ResponseData};
+
+    use super::*;
+
+    const NOW_S: i64 = 1_780_000_000;
+    const OURS: [u8; NONCE_BYTES] = [5; NONCE_BYTES];
+
+    struct Case {
+        issuer: Vec<u8>,
+        question: Question,
+        answer: Vec<u8>,
+    }
+
+    fn algorithms() -> WebPkiSupportedAlgorithms {
+        rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms
+    }
+
+    fn moment(seconds: i64) -> x509_ocsp::OcspGeneralizedTime {
+        let since = std::time::Duration::from_secs(seconds.try_into().unwrap());
+        DateTime::from_unix_duration(since).unwrap().into()
+    }
+
+    /// A certificate, and the good answer of its authority about it.
+    fn case() -> Case {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let issuer_der = params.self_signed(&key).unwrap().der().to_vec();
+        let leaf = CertificateParams::default();
+        let leaf = leaf.signed_by(&KeyPair::generate().unwrap(), &Issuer::from_params(&params, &key)).unwrap();
+        let (_, issuer) = X509Certificate::from_der(&issuer_der).unwrap();
+        let (_, leaf) = X509Certificate::from_der(leaf.der()).unwrap();
+        let question = Question::new(&leaf, &issuer);
+        let request = OcspRequest::from_der(&question.request(&OURS).unwrap()).unwrap().tbs_request;
+        let single = SingleResponse {
+            cert_id: request.request_list[0].req_cert.clone(),
+            cert_status: CertStatus::good(),
+            this_update: moment(NOW_S),
+            next_update: Some(moment(NOW_S + 3_600)),
+            single_extensions: None,
+        };
+        let tbs_response_data = ResponseData {
+            version: Version::V1,
+            responder_id: ResponderId::ByKey(OctetString::new(key_hash(&issuer)).unwrap()),
+            produced_at: moment(NOW_S),
+            responses: vec![single],
+            response_extensions: request.request_extensions,
+        };
+        let signature = key.sign(&tbs_response_data.to_der().unwrap()).unwrap();
+        let basic = BasicOcspResponse {
+            tbs_response_data,
+            signature_algorithm: AlgorithmIdentifierOwned {
+                oid: ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2"),
+                parameters: None,
+            },
+            signature: BitString::from_bytes(&signature).unwrap(),
+            certs: None,
+        };
+        let response = OcspResponse {
+            response_status: OcspResponseStatus::Successful,
+            response_bytes: Some(basic.to_response_bytes().unwrap()),
+        };
+        Case { issuer: issuer_der, question, answer: response.to_der().unwrap() }
+    }
+
+    impl Case {
+        fn read(&self, bytes: &[u8], nonce: &[u8], now_s: i64) -> Result<Answer, OcspError> {
+            let (_, issuer) = X509Certificate::from_der(&self.issuer).unwrap();
+            let (algorithms, lists) = (algorithms(), Revocations::new(algorithms()));
+            let bench = Bench { issuer: &issuer, algorithms: &algorithms, lists: &lists, now_s };
+            self.question.read_answer(bytes, nonce, &bench)
+        }
+    }
+
+    #[test]
+    fn an_answer_holds_for_its_question_and_its_time() {
+        let case = case();
+        let answer = case.read(&case.answer, &OURS, NOW_S).unwrap();
+        assert_eq!((answer.standing, answer.until_s), (Said::Good, NOW_S + 3_600));
+        assert_eq!(case.read(&case.answer, &[6; NONCE_BYTES], NOW_S), Err(OcspError::Nonce));
+        assert_eq!(case.read(&case.answer, &OURS, NOW_S + 3_600), Err(OcspError::Time));
+        assert_eq!(case.read(&case.answer, &OURS, NOW_S - 3_600), Err(OcspError::Time));
+        let other = self::case();
+        assert_eq!(other.read(&case.answer, &OURS, NOW_S), Err(OcspError::Signature));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_answer_never_panics_and_never_says_something_else(
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            static GOOD: LazyLock<Case> = LazyLock::new(case);
+            let good = GOOD.read(&GOOD.answer, &OURS, NOW_S).unwrap();
+            let mut bytes = GOOD.answer.clone();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            prop_assert!(GOOD.read(&bytes, &OURS, NOW_S).is_ok_and(|answer| answer == good)
+                || GOOD.read(&bytes, &OURS, NOW_S).is_err());
+            prop_assert!(GOOD.read(&bytes[..at], &OURS, NOW_S).is_err());
+        }
+
+        #[test]
+        fn random_bytes_are_no_answer(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            static GOOD: LazyLock<Case> = LazyLock::new(case);
+            prop_assert!(GOOD.read(&bytes, &OURS, NOW_S).is_err());
+        }
+    }
+}

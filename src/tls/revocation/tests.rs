@@ -117,8 +117,8 @@ fn complete(number: u8, entry: Option<u8>) -> Draft<'static> {
     Draft { number, entry, ..EMPTY }
 }
 
-fn delta(number: u8, base: &'static [u8; 3], entry: Option<u8>) -> Draft<'static> {
-    Draft { number, entry, until: UNTIL_2040, extensions: vec![(DELTA_OF, &base[..])] }
+fn delta(number: u8, base: &'static [u8], entry: Option<u8>) -> Draft<'static> {
+    Draft { number, entry, until: UNTIL_2040, extensions: vec![(DELTA_OF, base)] }
 }
 
 fn of_scope(scope: &[u8]) -> Draft<'_> {

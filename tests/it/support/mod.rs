@@ -4,6 +4,7 @@ pub(crate) mod caller;
 pub(crate) mod desk;
 pub(crate) mod document;
 pub(crate) mod gateway;
+pub(crate) mod publisher;
 pub(crate) mod test_listener;
 
 pub(crate) use caller::Caller;
