@@ -241,7 +241,10 @@ impl Standing {
             held: Mutex::default(),
             trust,
         };
-        standing.renew(generation).await?;
+        // Read first, here and below: an alarm meanwhile is for the next check.
+        let alarms = standing.trust.origin.responders.alarms();
+        let judgement = generation.settle(&standing.trust, &standing.chain).await?;
+        standing.keep(generation, judgement, alarms);
         standing.check().await?;
         Ok(standing)
     }
@@ -253,10 +256,14 @@ impl Standing {
             return Ok(());
         }
         let current = self.trust.current();
+        let alarms = self.trust.origin.responders.alarms();
+        // Before the path, since this explains itself better than webpki.
+        let judgement = current.settle(&self.trust, &self.chain).await?;
         let (leaf, others) = self.chain.split_first().ok_or_else(|| withdrawn("no certificate"))?;
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.trust.now_s()).unwrap_or(0)));
         current.verifier.verify_client_cert(leaf, others, now).map_err(|error| withdrawn(&error.to_string()))?;
-        self.renew(&current).await
+        self.keep(&current, judgement, alarms);
+        Ok(())
     }
 
     fn holds(&self) -> bool {
@@ -265,15 +272,11 @@ impl Standing {
             && self.trust.now_s() < self.good_until_s.load(Ordering::Acquire)
     }
 
-    async fn renew(&self, generation: &Generation) -> Result<(), Refusal> {
-        // Read first: an alarm meanwhile is for the next check.
-        let alarms = self.trust.origin.responders.alarms();
-        let judgement = generation.settle(&self.trust, &self.chain).await?;
+    fn keep(&self, generation: &Generation, judgement: Judgement, alarms: u64) {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = judgement.held;
         self.good_until_s.store(judgement.until_s, Ordering::Release);
         self.alarms.store(alarms, Ordering::Release);
         self.generation.store(generation.number, Ordering::Release);
-        Ok(())
     }
 }
 
@@ -286,15 +289,18 @@ impl Generation {
                 withdrawn(&doubt.to_string())
             })
         };
-        let judgement = judge()?;
-        if judgement.unanswered.is_empty() {
-            return Ok(judgement);
+        let mut judgement = judge()?;
+        if !judgement.unanswered.is_empty() {
+            let (responders, now_s) = (&trust.origin.responders, trust.now_s());
+            let asked = judgement.unanswered.iter();
+            let asked = asked.map(|slot| responders.ask(slot, &self.verifier.judge, &self.fetcher, now_s));
+            futures_util::future::join_all(asked).await;
+            judgement = judge()?;
         }
-        let (responders, now_s) = (&trust.origin.responders, trust.now_s());
-        let asked = judgement.unanswered.iter();
-        let asked = asked.map(|slot| responders.ask(slot, &self.verifier.judge, &self.fetcher, now_s));
-        futures_util::future::join_all(asked).await;
-        judge()
+        if let Some(lenience) = judgement.lenience {
+            metrics::counter!("carnet_tls_revocation_unknown_total", "reason" => lenience.label()).increment(1);
+        }
+        Ok(judgement)
     }
 }
 

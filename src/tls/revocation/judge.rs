@@ -38,6 +38,16 @@ pub(in crate::tls) struct Judgement {
     pub(in crate::tls) unanswered: Vec<Arc<Slot>>,
     /// What responders say of this chain is kept fresh for as long as somebody holds these.
     pub(in crate::tls) held: Vec<Arc<Slot>>,
+    /// Nobody vouches for one of the certificates, and the policy lets it in.
+    pub(in crate::tls) lenience: Option<Lenience>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::tls) enum Lenience {
+    /// What was known last is past its end.
+    Grace,
+    /// Nothing was ever known.
+    NoSource,
 }
 
 /// Why a chain is not let in, in words for a log and for its holder.
@@ -121,6 +131,8 @@ impl Judge {
                 None if !judgement.unanswered.is_empty() => now_s,
                 None => {
                     let has_source = listed != Status::Unlisted || self.responders.has_one_for(certificate);
+                    let lenience = if known_until_s.is_some() { Lenience::Grace } else { Lenience::NoSource };
+                    judgement.lenience = Some(lenience);
                     self.without_fresh(certificate, known_until_s, policy, has_source, now_s)?
                 }
             };
@@ -168,9 +180,16 @@ impl Judge {
         if now_s >= until_s {
             return Err(doubt());
         }
-        let reason = if stale_s.is_some() { "grace" } else { "no_source" };
-        metrics::counter!("carnet_tls_revocation_unknown_total", "reason" => reason).increment(1);
         Ok(until_s)
+    }
+}
+
+impl Lenience {
+    pub(in crate::tls) fn label(self) -> &'static str {
+        match self {
+            Self::Grace => "grace",
+            Self::NoSource => "no_source",
+        }
     }
 }
 

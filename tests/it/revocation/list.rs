@@ -1,12 +1,15 @@
 //! Lists that are fetched: put in force, kept, and refused where they are not what they should be.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
+use carnet::clock::Clock;
+use carnet::tls::development_pki::DevelopmentPki;
 use carnet::tls::trust::{Reload, Trust};
 use jiff::ToSpan as _;
 
-use super::{DELTA, HOSPITAL, LIST, Scene, WITHDRAWN};
-use crate::support::publisher::{Authority, Draft, ON_HOLD, REMOVE_FROM_CRL, Served};
+use super::{DELTA, HOSPITAL, LIST, Scene, WITHDRAWN, address};
+use crate::support::publisher::{Authority, Draft, ON_HOLD, Publisher, REMOVE_FROM_CRL, Served};
 
 const KEY_COMPROMISE: u8 = 1;
 
@@ -159,4 +162,23 @@ async fn an_older_list_in_a_file_is_not_put_in_force() {
     assert_eq!(scene.listener.trust.reload(), Reload::Kept);
     std::fs::write(&path, racine.list(&Draft::new(91, scene.now()))).unwrap();
     assert_eq!(scene.listener.trust.reload(), Reload::Swapped);
+}
+
+#[tokio::test]
+async fn a_list_comes_over_tls_from_a_server_under_the_roots_for_it_and_from_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    DevelopmentPki::create(folder.path(), Clock::System).unwrap();
+    let publisher = Publisher::start_https(folder.path()).await;
+    let of = |roots: PathBuf| {
+        Scene::set(|_, settings| {
+            settings.crl_urls = vec![address(&publisher.url(LIST))];
+            settings.https_roots = vec![roots];
+        })
+    };
+    for (roots, outcome) in [("client-roots.pem", Reload::Unchanged), ("server-ca.pem", Reload::Swapped)] {
+        let scene = of(folder.path().join(roots)).await;
+        publisher.serve(LIST, Served::Bytes(scene.authority.list(&Draft::new(1, scene.now()))));
+        assert_eq!(scene.listener.trust.fetch_lists().await, outcome, "{roots}");
+        assert_eq!(scene.lets_in().await, outcome == Reload::Swapped, "{roots}");
+    }
 }

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 
 use jiff::{Timestamp, ToSpan as _};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, SigningKey as _};
-use rustls::pki_types::CertificateDer;
+use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 use x509_cert::der::asn1::{BitString, ObjectIdentifier, OctetString};
 use x509_cert::der::{DateTime, Decode as _, Encode as _};
 use x509_cert::ext::Extension;
@@ -25,7 +27,8 @@ use x509_parser::prelude::FromDer as _;
 
 /// A web server on loopback. What a path answers may change at any time.
 pub(crate) struct Publisher {
-    pub(crate) address: SocketAddr,
+    scheme: &'static str,
+    address: SocketAddr,
     shelf: Arc<Mutex<Shelf>>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -52,20 +55,50 @@ type Responder = Arc<dyn Fn(&OcspRequest) -> Vec<u8> + Send + Sync>;
 
 impl Publisher {
     pub(crate) async fn start() -> Self {
+        Self::start_as("http", |stream| async move { Some(stream) }).await
+    }
+
+    /// Over TLS, with the server certificate of this PKI.
+    pub(crate) async fn start_https(pki: &Path) -> Self {
+        let read = |name: &str| std::fs::read(pki.join(name)).unwrap();
+        let chain = CertificateDer::pem_slice_iter(&read("server.pem")).map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_slice(&read("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Self::start_as("https", move |stream| {
+            let acceptor = acceptor.clone();
+            async move { acceptor.accept(stream).await.ok() }
+        })
+        .await
+    }
+
+    async fn start_as<S, F>(scheme: &'static str, wrap: impl Fn(TcpStream) -> F + Send + 'static) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shelf: Arc<Mutex<Shelf>> = Arc::default();
         let served = Arc::clone(&shelf);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&served)));
+                let (stream, served) = (wrap(stream), Arc::clone(&served));
+                tokio::spawn(async move {
+                    if let Some(stream) = stream.await {
+                        // A client that goes away is no failure of the test.
+                        let _ = answer(stream, served).await;
+                    }
+                });
             }
         });
-        Self { address, shelf, task }
+        Self { scheme, address, shelf, task }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     pub(crate) fn serve(&self, path: &str, served: Served) {
@@ -84,7 +117,7 @@ impl Drop for Publisher {
     }
 }
 
-async fn answer(mut stream: TcpStream, shelf: Arc<Mutex<Shelf>>) -> std::io::Result<()> {
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, shelf: Arc<Mutex<Shelf>>) -> std::io::Result<()> {
     let mut request = Vec::new();
     let head = loop {
         if let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -119,7 +152,8 @@ async fn answer(mut stream: TcpStream, shelf: Arc<Mutex<Shelf>>) -> std::io::Res
     };
     let head = format!("HTTP/1.1 {status} X\r\n{extra}Content-Length: {length}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&body).await
+    stream.write_all(&body).await?;
+    stream.shutdown().await
 }
 
 /// An authority with its key, of the development PKI.
