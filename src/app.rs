@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -10,6 +11,10 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fhir;
+use crate::identity::admission::Admission;
+use crate::identity::finess::{FinessError, FinessTable};
+use crate::identity::structures::Structures;
+use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
 use crate::refusal::Fault;
 use crate::serve::{serve, serve_operators};
@@ -26,7 +31,7 @@ pub struct Running {
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
     listeners: [JoinHandle<()>; 2],
-    watcher: AbortHandle,
+    watchers: [AbortHandle; 2],
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -34,6 +39,8 @@ pub struct Running {
 pub enum StartError {
     #[error(transparent)]
     Trust(#[from] TrustError),
+    #[error("dmp.finess_table: {0}")]
+    Finess(#[from] FinessError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error(transparent)]
@@ -45,12 +52,20 @@ impl App {
     pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
         crate::telemetry::metrics();
         let trust = Trust::load(&config.tls, &config.revocation, clock.clone())?;
+        let finess = FinessTable::load(&config.dmp.finess_table)?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;
         let (stop, stopped) = watch::channel(false);
         let watcher = tokio::spawn(Arc::clone(&trust).watch()).abort_handle();
-        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone()));
+        let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
+        let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
+        let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
+        let structures = Structures::new(config.dmp.structure_classes.clone(), Arc::clone(&finess));
+        let admission = Admission { structures, vihf: Arc::new(verifier) };
+        let table_watcher =
+            tokio::spawn(finess.watch(Duration::from_secs(config.tls.reload_seconds.max(1)))).abort_handle();
+        let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
         let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));
@@ -65,7 +80,7 @@ impl App {
             gateway,
             stop,
             listeners: [faces, health],
-            watcher,
+            watchers: [watcher, table_watcher],
         })
     }
 }
@@ -77,7 +92,7 @@ impl Running {
         for listener in self.listeners {
             listener.await.map_err(|error| Fault::new("listener", error))?;
         }
-        self.watcher.abort();
+        self.watchers.iter().for_each(AbortHandle::abort);
         Ok(())
     }
 }

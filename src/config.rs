@@ -1,11 +1,22 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod limits;
+mod network;
+mod revocation;
+mod tls;
+mod vihf;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
+
+pub use self::limits::Limits;
+pub use self::network::Network;
+pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
+pub use self::tls::{CertificateClass, Tls};
+pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -16,6 +27,7 @@ pub struct Config {
     pub revocation: Revocation,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
 }
@@ -33,68 +45,10 @@ pub struct Listen {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub client_roots: Vec<PathBuf>,
-    /// Files, or folders whose files are CRLs (PEM or DER); read again when they change.
-    pub client_crls: Vec<PathBuf>,
-    /// A development root (made by `carnet pki init`) is refused unless this is set.
-    pub allow_development_roots: bool,
-    pub reload_seconds: u64,
-}
-
-/// How it is known that a certificate was revoked, and what happens while that is not known.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub struct Revocation {
-    /// Of the roots that `policies` does not name.
-    pub policy: RevocationPolicy,
-    /// Common name of a root -> its policy.
-    pub policies: BTreeMap<String, RevocationPolicy>,
-    /// `soft` alone: how long a certificate comes in whose status is stale or unknown.
-    pub grace_hours: u64,
-    /// Certificates of the authorities under the roots: what they sign is checked when it arrives.
-    pub authorities: Vec<PathBuf>,
-    /// Lists, full or delta, to be fetched; nothing else is.
-    pub crl_urls: Vec<HttpAddress>,
-    /// Common name of an authority -> its OCSP responder.
-    pub ocsp_urls: BTreeMap<String, HttpAddress>,
-    /// Roots of the servers behind those of these addresses that are `https`.
-    pub https_roots: Vec<PathBuf>,
-    /// Where fetched lists are kept; made when it is needed, for its owner alone.
-    pub folder: PathBuf,
-    /// Longest time between two questions to the same address.
-    pub refresh_minutes: u64,
-    /// For one answer, from connecting to its last byte.
-    pub timeout_seconds: u64,
-    /// One list, from wherever it comes.
-    pub crl_bytes_max: usize,
-}
-
-/// What happens to a certificate while nobody can say whether it is revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RevocationPolicy {
-    /// It does not come in.
-    Hard,
-    /// It comes in for `grace_hours`.
-    Soft,
-    /// It comes in if its authority has neither list nor responder that we know; else as `Hard`.
-    Listed,
-}
-
-/// An `http://` or `https://` address.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct HttpAddress(http::Uri);
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
 pub struct StoreSettings {
     /// `sqlite:PATH`.
     pub database: String,
-    /// `database`: document bytes live beside their metadata, in the same transaction.
+    /// Where document bytes live: `database`, in a folder beside the database file; or `dir:PATH`.
     pub documents: String,
     /// OID that every document of this repository carries as `repositoryUniqueId`.
     pub repository_unique_id: String,
@@ -110,38 +64,10 @@ pub struct Dmp {
     pub ins_domains: Vec<InsDomain>,
     /// `Struct_IdNat` -> what that structure is (see `identity::caller::StructureClass`).
     pub structure_classes: StructureClasses,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub struct Limits {
-    /// Whole request body, as sent (base64 counts).
-    pub body_bytes_max: u64,
-    /// One document, decoded.
-    pub document_bytes_max: u64,
-    /// Everything of a message but its documents: what a JSON or XML tree may be built of.
-    pub message_bytes_max: usize,
-    /// An XML message is read whole, documents included, up to this size.
-    pub xml_body_bytes_max: usize,
-    /// Of one document in memory; the rest goes to a file.
-    pub document_memory_bytes_max: usize,
-    /// Of all XML messages being read at one time, counted as they arrive; more are answered 503.
-    pub xml_bodies_bytes_max: usize,
-    pub header_seconds: u64,
-    /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
-    pub body_idle_seconds: u64,
-    pub body_bytes_per_second_min: u64,
-    pub handshake_seconds: u64,
-    pub idle_seconds: u64,
-    pub shutdown_seconds: u64,
-    pub connections_max: usize,
-    /// Deposits being received or stored at one time; more are answered 503.
-    pub deposits_in_flight_max: usize,
-    pub reads_in_flight_max: usize,
-    /// Of those, by one client certificate.
-    pub deposits_in_flight_per_caller_max: usize,
-    pub reads_in_flight_per_caller_max: usize,
-    pub search_page_max: u32,
+    /// CSV `EG;EJ` of FINESS numbers: which sites a legal entity has. Empty: none is known.
+    pub finess_table: PathBuf,
+    /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
+    pub homologations: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -167,6 +93,8 @@ pub enum InsDomain {
 pub enum StructureClass {
     /// Software through which patients set their own lists.
     PatientPortal,
+    /// Service de prévention et de santé au travail: its doctors read nothing but what they deposited.
+    OccupationalMedicine,
     Insurer,
     Employer,
     Broker,
@@ -198,69 +126,6 @@ impl Default for Listen {
     }
 }
 
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            certificate: "certs/server.pem".into(),
-            key: "certs/server.key".into(),
-            client_roots: vec!["certs/client-roots.pem".into()],
-            client_crls: vec!["certs/crl/".into()],
-            allow_development_roots: false,
-            reload_seconds: 10,
-        }
-    }
-}
-
-impl Default for Revocation {
-    fn default() -> Self {
-        Self {
-            policy: RevocationPolicy::Listed,
-            policies: BTreeMap::new(),
-            grace_hours: 24,
-            authorities: Vec::new(),
-            crl_urls: Vec::new(),
-            ocsp_urls: BTreeMap::new(),
-            https_roots: Vec::new(),
-            folder: "revocation".into(),
-            refresh_minutes: 60,
-            timeout_seconds: 10,
-            crl_bytes_max: 32 * 1024 * 1024,
-        }
-    }
-}
-
-impl Revocation {
-    pub fn refresh_s(&self) -> i64 {
-        i64::try_from(self.refresh_minutes.saturating_mul(60)).unwrap_or(i64::MAX)
-    }
-
-    fn has_https(&self) -> bool {
-        self.crl_urls.iter().chain(self.ocsp_urls.values()).any(|url| url.0.scheme_str() == Some("https"))
-    }
-}
-
-impl HttpAddress {
-    pub fn uri(&self) -> &http::Uri {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for HttpAddress {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let expected = || format!("`{text}`: write http://HOST[:PORT]/PATH or https://HOST[:PORT]/PATH");
-        let uri: http::Uri = text.parse().map_err(|_| expected())?;
-        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-        let has_secret = uri.authority().is_some_and(|authority| authority.as_str().contains('@'));
-        if is_web && !has_secret && uri.host().is_some_and(|host| !host.is_empty()) {
-            Ok(Self(uri))
-        } else {
-            Err(expected())
-        }
-    }
-}
-
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
@@ -275,45 +140,19 @@ impl Default for StoreSettings {
 
 impl Default for Dmp {
     fn default() -> Self {
-        Self { ins_domains: vec![InsDomain::Production], structure_classes: StructureClasses::new() }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
         Self {
-            body_bytes_max: 150 * MIB as u64,
-            document_bytes_max: 100 * MIB as u64,
-            message_bytes_max: 2 * MIB,
-            xml_body_bytes_max: 32 * MIB,
-            document_memory_bytes_max: MIB,
-            xml_bodies_bytes_max: 64 * MIB,
-            header_seconds: 10,
-            body_idle_seconds: 30,
-            body_bytes_per_second_min: 8 * 1024,
-            handshake_seconds: 10,
-            idle_seconds: 60,
-            shutdown_seconds: 30,
-            connections_max: 1024,
-            deposits_in_flight_max: 64,
-            reads_in_flight_max: 256,
-            deposits_in_flight_per_caller_max: 32,
-            reads_in_flight_per_caller_max: 128,
-            search_page_max: 200,
+            ins_domains: vec![InsDomain::Production],
+            structure_classes: StructureClasses::new(),
+            finess_table: PathBuf::new(),
+            homologations: Vec::new(),
         }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".to_owned(), json: false }
-    }
-}
-
-impl Limits {
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_secs(self.header_seconds)
+        // What the HTTP/2 library warns of, any client can make it say.
+        Self { filter: "info,h2=error".to_owned(), json: false }
     }
 }
 
@@ -345,18 +184,26 @@ impl Config {
         self.store.database.strip_prefix("sqlite:").map(Path::new)
     }
 
+    /// The folder that holds document bytes: for `database`, the database file's name and `-documents`.
+    pub fn documents_path(&self) -> PathBuf {
+        match self.store.documents.strip_prefix(DIRECTORY) {
+            Some(path) => path.into(),
+            None => format!("{}-documents", self.store.database.trim_start_matches("sqlite:")).into(),
+        }
+    }
+
     fn resolve_paths(&mut self, base: &Path) {
-        let paths = [&mut self.tls.certificate, &mut self.tls.key].into_iter();
-        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls) {
+        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
             *path = base.join(&*path);
         }
-        let revocation = &mut self.revocation;
-        for path in revocation.authorities.iter_mut().chain(&mut revocation.https_roots).chain([&mut revocation.folder])
-        {
-            *path = base.join(&*path);
+        if !self.dmp.finess_table.as_os_str().is_empty() {
+            self.dmp.finess_table = base.join(&self.dmp.finess_table);
         }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
+        }
+        if let Some(path) = self.store.documents.strip_prefix(DIRECTORY) {
+            self.store.documents = format!("{DIRECTORY}{}", base.join(path).display());
         }
     }
 
@@ -366,8 +213,8 @@ impl Config {
         if self.sqlite_path().is_none() {
             return value("store.database", "this version stores in SQLite only: write `sqlite:PATH`");
         }
-        if self.store.documents != "database" {
-            return value("store.documents", "this version keeps documents in the database only: write `database`");
+        if self.store.documents != "database" && !self.store.documents.starts_with(DIRECTORY) {
+            return value("store.documents", "this version keeps documents in `database` or in `dir:PATH`");
         }
         if !self.listen.public_url.starts_with("https://") || self.listen.public_url.ends_with('/') {
             return value("listen.public_url", "write `https://HOST[:PORT]` without a slash at the end");
@@ -375,84 +222,26 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
-        if self.revocation.has_https() && self.revocation.https_roots.is_empty() {
-            return value("revocation.https_roots", "name the roots that the servers of the https addresses are under");
-        }
-        if self.revocation.refresh_minutes == 0
-            || self.revocation.timeout_seconds == 0
-            || self.revocation.crl_bytes_max == 0
-        {
-            return value("revocation", "a time or a size of 0 lets nothing be fetched");
-        }
-        if self.limits.document_bytes_max > self.limits.body_bytes_max {
-            return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
-        }
-        if self.limits.xml_body_bytes_max > self.limits.xml_bodies_bytes_max {
-            return value(
-                "limits.xml_body_bytes_max",
-                "is above limits.xml_bodies_bytes_max, which counts all of them",
-            );
-        }
-        if self.limits.search_page_max == 0
-            || self.limits.connections_max == 0
-            || self.limits.deposits_in_flight_max == 0
-            || self.limits.deposits_in_flight_per_caller_max == 0
-            || self.limits.reads_in_flight_per_caller_max == 0
-            || self.limits.body_bytes_per_second_min == 0
-        {
-            return value("limits", "a limit of 0 lets nothing through");
+        let sections = [self.revocation.contradiction(), self.vihf.contradiction(), self.limits.contradiction()];
+        if let Some((key, problem)) = sections.into_iter().flatten().next() {
+            return value(key, problem);
         }
         Ok(())
     }
 }
 
+const DIRECTORY: &str = "dir:";
 const ENVIRONMENT_PREFIX: &str = "CARNET_";
 
 /// Every known key: section, key.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
-    ("tls", &["certificate", "key", "client_roots", "client_crls", "allow_development_roots", "reload_seconds"]),
-    (
-        "revocation",
-        &[
-            "policy",
-            "policies",
-            "grace_hours",
-            "authorities",
-            "crl_urls",
-            "ocsp_urls",
-            "https_roots",
-            "folder",
-            "refresh_minutes",
-            "timeout_seconds",
-            "crl_bytes_max",
-        ],
-    ),
+    ("tls", tls::KEYS),
+    ("revocation", revocation::KEYS),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
-    ("dmp", &["ins_domains", "structure_classes"]),
-    (
-        "limits",
-        &[
-            "body_bytes_max",
-            "document_bytes_max",
-            "message_bytes_max",
-            "xml_body_bytes_max",
-            "document_memory_bytes_max",
-            "xml_bodies_bytes_max",
-            "header_seconds",
-            "body_idle_seconds",
-            "body_bytes_per_second_min",
-            "handshake_seconds",
-            "idle_seconds",
-            "shutdown_seconds",
-            "connections_max",
-            "deposits_in_flight_max",
-            "reads_in_flight_max",
-            "deposits_in_flight_per_caller_max",
-            "reads_in_flight_per_caller_max",
-            "search_page_max",
-        ],
-    ),
+    ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
+    ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
+    ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];
 
@@ -549,19 +338,6 @@ mod tests {
         let config = load("[store]\ndatabase = \"sqlite:x.db\"\n", &[]).unwrap();
         assert!(config.sqlite_path().unwrap().is_absolute());
         assert!(config.tls.key.is_absolute());
-    }
-
-    #[test]
-    fn an_address_to_fetch_from_is_one_of_the_web() {
-        assert!(
-            load("[revocation]\ncrl_urls = [\"http://igc-sante.esante.gouv.fr/CRL/ACI-EL-ORG.crl\"]\n", &[]).is_ok()
-        );
-        for wrong in ["file:///etc/passwd", "ldap://annuaire/x", "//host/x", "http:///x", "http://user@host/x", "x"] {
-            let error = load(&format!("[revocation]\ncrl_urls = [\"{wrong}\"]\n"), &[]).unwrap_err().to_string();
-            assert!(error.contains("write http://HOST"), "{error}");
-        }
-        let without_roots = load("[revocation]\ncrl_urls = [\"https://host/x\"]\n", &[]).unwrap_err().to_string();
-        assert!(without_roots.contains("revocation.https_roots"), "{without_roots}");
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub enum Category {
     Malformed,
     /// The message can be read and breaks a rule: fix its content (422).
     Rule,
+    /// What should say who asks is missing, stale or not to be believed: get another one (401).
+    Unauthenticated,
     /// Known, and not allowed; existence is no secret here (403).
     Forbidden,
     /// Absent, or hidden from this caller: the two are never told apart (404).
@@ -32,6 +34,8 @@ pub enum Category {
     MediaType,
     /// 416.
     Range,
+    /// This caller asks for more than its share: send less at a time (429 with Retry-After).
+    TooMany,
     /// Wait and send again (503 with Retry-After).
     Busy,
     /// No room left to store (507 with Retry-After).
@@ -124,9 +128,29 @@ rules! {
     ActorRefused = "actor-refused", Forbidden, "CSP L1111-18; domain F.4 (1)";
     ModeRefused = "mode-refused", Forbidden, "domain F.1, B.3";
     CertificateClass = "certificate-class", Forbidden, "domain B.1";
+    CertificateChain = "certificate-chain", Forbidden, "RFC 5280 section 6; domain B.1";
+    CertificateAlgorithm = "certificate-algorithm", Forbidden, "domain B.1, B.2: RSA 2048, SHA-256";
+    CertificateIssuer = "certificate-issuer", Forbidden, "domain B.1; configuration tls.issuers";
+    CertificateTestCard = "certificate-test-card", Forbidden, "domain B.1; configuration tls.allow_test_cards";
+    /// The key may not sign assertions, or may not any more.
+    SignatureCertificate = "signature-certificate", Forbidden, "domain B.1, C.5: DMPInvalidCertificate";
     /// Good at the handshake, no longer: revoked, expired, or its root was removed.
     CertificateWithdrawn = "certificate-withdrawn", Forbidden, "domain B.1; files of tls.client_roots and tls.client_crls";
 
+    TokenScheme = "token-scheme", Unauthenticated, "RFC 6750 section 2.1; contract 3";
+    VihfForm = "vihf-form", Unauthenticated, "domain C.1; SAML 2.0 core; XML Signature 1.1";
+    VihfSignature = "vihf-signature", Unauthenticated, "domain C.1; configuration vihf.sha1";
+    VihfIssuer = "vihf-issuer", Unauthenticated, "domain C.1, B.1";
+    VihfTime = "vihf-time", Unauthenticated, "domain C.1; configuration vihf.lifetime_seconds";
+    VihfReplayed = "vihf-replayed", Unauthenticated, "domain C.1: one VIHF, one call";
+    VihfAttribute = "vihf-attribute", Unauthenticated, "domain C.2 to C.4";
+    VihfSoftware = "vihf-software", Forbidden, "domain C.2; configuration dmp.homologations";
+    StructureMismatch = "structure-mismatch", Forbidden, "domain B.1, I.2; configuration dmp.finess_table";
+    TokenMismatch = "token-mismatch", Forbidden, "domain B.3, C.2";
+    TokenPatient = "token-patient", Forbidden, "domain C.2: resource-id";
+
+    /// Of one certificate or one structure, while the gateway itself may have nothing to do: see [`Rule::Busy`].
+    TooManyRequests = "too-many-requests", TooMany, "contract 7.5; limits of carnet.toml";
     Busy = "busy", Busy, "contract 7.5";
     StorageFull = "storage-full", Full, "contract 7.5";
 }
@@ -151,6 +175,12 @@ impl Refusal {
             found: shortened(ins::mask_within(&found.into())),
             expected: ins::mask_within(&expected.into()),
         }
+    }
+
+    /// The same, its place seen from further outside.
+    pub fn within(mut self, outer: &str) -> Self {
+        self.place = format!("{outer}, {}", self.place);
+        self
     }
 
     pub fn missing(place: impl Into<String>, expected: impl Into<String>) -> Self {

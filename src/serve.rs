@@ -4,15 +4,19 @@
 //! a slow handshake hold up the next client. Knows no route and no resource. Source: contract 3 and 7 (5).
 
 mod activity;
+mod arrivals;
 mod connection;
+mod frames;
 mod operators;
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -20,12 +24,15 @@ use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
 use self::activity::Activity;
+use self::arrivals::{Arrivals, Welcome};
 use self::connection::{Answers, Stop, Waits, drive};
 pub use self::operators::serve_operators;
 use crate::config::Limits;
+use crate::limits::ration::Holder;
 use crate::refusal::Refusal;
-use crate::tls::listener::{PresentedCertificate, Protocol, RefusedCertificate, accept};
-use crate::tls::trust::{Standing, Trust};
+use crate::tls::listener::{Accepted, HandshakeError, PresentedCertificate, Protocol, RefusedCertificate, accept};
+use crate::tls::standing::Standing;
+use crate::tls::trust::Trust;
 
 /// Serves `router` over mutual TLS until `shutdown` is over and the requests then in flight are answered, or
 /// `limits.shutdown_seconds` have passed. Each request carries a [`PresentedCertificate`] in its extensions.
@@ -37,31 +44,48 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let (waits, within) = (Waits::new(limits), Duration::from_secs(limits.handshake_seconds));
-    let connect = move |stream: TcpStream, mut stop: Stop| {
-        let (trust, router) = (Arc::clone(&trust), router.clone());
+    let arrivals = Arc::new(Arrivals::new(limits));
+    let connect = move |stream: TcpStream, peer: IpAddr, mut stop: Stop| {
+        let (trust, router, arrivals) = (Arc::clone(&trust), router.clone(), Arc::clone(&arrivals));
+        let handshaking = arrivals.knock(peer);
         async move {
-            let peer = stream.peer_addr().ok();
+            let Some(handshaking) = handshaking else { return };
             let accepted = tokio::select! {
                 accepted = accept(stream, &trust, within) => accepted,
                 _ = stop.wait_for(|stopped| *stopped) => return,
             };
+            drop(handshaking);
             match accepted {
-                Ok(accepted) => {
-                    let standing = Arc::new(accepted.standing);
-                    let caller = Professionals { router, certificate: accepted.certificate, standing };
-                    drive(accepted.stream, accepted.protocol, caller, waits, stop).await;
-                }
-                Err(error) => tracing::info!(?peer, %error, "handshake refused"),
+                Ok(accepted) => serve_accepted(accepted, router, &arrivals, waits, stop).await,
+                Err(error) => note_refused(peer, &error),
             }
         }
     };
     accept_loop(listener, limits, shutdown, connect).await;
 }
 
+/// Serves a client whose certificate is known, as long as it has no more connections than it may.
+async fn serve_accepted(accepted: Accepted, router: Router, arrivals: &Arrivals, waits: Waits, stop: Stop) {
+    let Accepted { stream, certificate, standing, protocol } = accepted;
+    let (_portion, excess, waits) = match arrivals.welcome(&Holder::of(&certificate)) {
+        Welcome::Serve(portion) => (portion, None, waits),
+        Welcome::Explain(portion, refusal) => (portion, Some(refusal), waits.brief()),
+        Welcome::Close => return,
+    };
+    let caller = Professionals { router, certificate, standing: Arc::new(standing), excess };
+    drive(stream, protocol, caller, waits, stop).await;
+}
+
+/// The address is told here and nowhere else, where nobody is known yet who could be seen by it: an operator must be
+/// able to tell a client whose certificate does not work.
+fn note_refused(peer: IpAddr, error: &HandshakeError) {
+    tracing::info!(%peer, %error, "handshake refused");
+}
+
 /// Serves `router` over plain HTTP/1.1, with the same limits: for addresses that only operators reach.
 pub async fn serve_plain(listener: TcpListener, router: Router, limits: &Limits, shutdown: impl Future<Output = ()>) {
     let waits = Waits::new(limits);
-    let connect = move |stream: TcpStream, stop: Stop| {
+    let connect = move |stream: TcpStream, _: IpAddr, stop: Stop| {
         drive(stream, Protocol::Http1, Plain { router: router.clone() }, waits, stop)
     };
     accept_loop(listener, limits, shutdown, connect).await;
@@ -73,19 +97,26 @@ struct Professionals {
     router: Router,
     certificate: PresentedCertificate,
     standing: Arc<Standing>,
+    /// Why this connection is one too many.
+    excess: Option<Refusal>,
 }
 
 impl Answers for Professionals {
     async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
-        let mut certificate = self.certificate;
-        if let Err(refusal) = self.standing.check().await {
-            // The connection ends with the answer that says so.
-            activity.withdraw();
-            certificate = withdrawn(&certificate, refusal);
-        }
+        let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(certificate);
-        route(self.router, request).await
+        let Some(refusal) = self.standing.check().await.err().or(self.excess) else {
+            request.extensions_mut().insert(self.certificate);
+            return route(self.router, request).await;
+        };
+        // The connection ends with the answer that says so; HTTP/2 has a frame for that.
+        activity.withdraw();
+        request.extensions_mut().insert(refused(&self.certificate, refusal));
+        let mut answer = route(self.router, request).await;
+        if !is_http2 {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
     }
 }
 
@@ -104,7 +135,7 @@ impl Answers for Plain {
 /// Accepts until `shutdown`; a client beyond `limits.connections_max` waits in the system's queue.
 async fn accept_loop<F, C>(listener: TcpListener, limits: &Limits, shutdown: impl Future<Output = ()>, connect: F)
 where
-    F: Fn(TcpStream, Stop) -> C,
+    F: Fn(TcpStream, IpAddr, Stop) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
     let permits = Arc::new(Semaphore::new(limits.connections_max));
@@ -114,8 +145,8 @@ where
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            (stream, permit) = next(&listener, &permits) => {
-                let connection = connect(stream, stopped.clone());
+            (stream, peer, permit) = next(&listener, &permits) => {
+                let connection = connect(stream, peer.ip(), stopped.clone());
                 connections.spawn(async move {
                     let open = metrics::gauge!("carnet_connections_open");
                     open.increment(1);
@@ -139,7 +170,7 @@ where
     }
 }
 
-async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     if permits.available_permits() == 0 {
         metrics::counter!("carnet_connections_held_back_total").increment(1);
     }
@@ -150,10 +181,10 @@ async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, O
             continue;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // A stream that is closed already says so when it is read.
                 let _ = stream.set_nodelay(true);
-                return (stream, permit);
+                return (stream, peer, permit);
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
@@ -178,12 +209,12 @@ async fn route(router: Router, request: Request<Body>) -> Response<Body> {
 }
 
 /// Takes the place of the certificate, so that no route can take it for a good one.
-fn withdrawn(certificate: &PresentedCertificate, refusal: Refusal) -> PresentedCertificate {
-    let serial = match certificate.as_ref() {
-        Ok(certificate) => certificate.serial.clone(),
-        Err(refused) => refused.serial.clone(),
+fn refused(certificate: &PresentedCertificate, refusal: Refusal) -> PresentedCertificate {
+    let (serial, fingerprint) = match certificate.as_ref() {
+        Ok(certificate) => (certificate.serial.clone(), certificate.fingerprint),
+        Err(refused) => (refused.serial.clone(), refused.fingerprint),
     };
-    Arc::new(Err(RefusedCertificate { serial, refusal }))
+    Arc::new(Err(RefusedCertificate { serial, fingerprint, refusal }))
 }
 
 /// Counts a connection out even when its task is aborted.

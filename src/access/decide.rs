@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::visibility::{Masked, Scope, Visibility};
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
-use crate::identity::caller::{Caller, CallerId, Professional, Purpose};
+use crate::domain::national_id::{PsIdNat, StructIdNat};
+use crate::identity::caller::{Caller, CallerId, Practice, Purpose, StructurePurpose};
 
 /// Something a caller may want to do with one record: a closed set, each a type of its own.
 pub trait Act: sealed::Sealed {
@@ -98,6 +99,8 @@ pub enum RuleId {
     OppositionCentre15,
     ModeConsultsNothing,
     ModeMayNot,
+    OccupationalMedicine,
+    OtherPatient,
 }
 
 impl RuleId {
@@ -117,6 +120,8 @@ impl RuleId {
             Self::OppositionCentre15 => "F.4-11 opposed",
             Self::ModeConsultsNothing => "B.3 mode consults nothing",
             Self::ModeMayNot => "F.4-7 mode",
+            Self::OccupationalMedicine => "F.1-T own documents",
+            Self::OtherPatient => "C.2 token of another patient",
         }
     }
 }
@@ -126,16 +131,31 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
     if let DossierState::Closed { .. } = dossier.state {
         return Err(Denial { rule: RuleId::Closed });
     }
+    if caller.token().and_then(|token| token.statement.patient.as_ref()).is_some_and(|ins| !dossier.ins.contains(ins)) {
+        return Err(Denial { rule: RuleId::OtherPatient });
+    }
     let own = |rule| (rule, Scope::OwnOnly, Masked::OwnOnly);
     let decided = match (A::ACTION, caller) {
-        (Action::Deposit, Caller::Direct(..) | Caller::Indirect(_) | Caller::Operator) => {
+        (Action::Deposit, Caller::Direct(..) | Caller::Employee(..) | Caller::Indirect(..) | Caller::Operator) => {
             Ok(own(RuleId::DepositNeedsNoAuthorisation))
         }
-        (Action::Consult, Caller::Direct(professional, purpose)) => consult(professional, purpose, dossier, now),
-        (Action::Consult, Caller::Indirect(_)) => Ok(own(RuleId::OwnDocumentsOnly)),
-        (Action::DeclareAuthorisation, Caller::Direct(professional, purpose)) => {
-            declare_authorisation(professional, purpose, dossier, now).map(own)
+        (Action::Consult, Caller::Direct(professional, purpose, _)) => match professional.practice {
+            Practice::Care => consult(&professional.id, None, purpose, dossier, now),
+            Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
+        },
+        (Action::Consult, Caller::Air(professional, purpose, _)) => match professional.practice {
+            Practice::Care => consult(&professional.id, caller.structure_id(), purpose, dossier, now),
+            Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
+        },
+        (Action::Consult, Caller::Employee(..) | Caller::Indirect(..)) => Ok(own(RuleId::OwnDocumentsOnly)),
+        (Action::DeclareAuthorisation, Caller::Direct(professional, purpose, _)) => {
+            declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
         }
+        (Action::DeclareAuthorisation, Caller::Air(professional, purpose, _)) => {
+            declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
+        }
+        // F.1 note 1: the authorisation goes to the structure.
+        (Action::DeclareAuthorisation, Caller::Employee(_, StructurePurpose::Normal, _)) => Ok(own(RuleId::Authorised)),
         (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
         (Action::Consult, Caller::PatientPortal(_) | Caller::Operator) => Err(RuleId::ModeConsultsNothing),
         (Action::Deposit | Action::DeclareAuthorisation | Action::SetList, _) => Err(RuleId::ModeMayNot),
@@ -148,12 +168,13 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
 
 /// Steps 9 to 14 of F.4 for a professional who wants to read.
 fn consult(
-    professional: &Professional,
+    professional: &PsIdNat,
+    structure: Option<&StructIdNat>,
     purpose: &Purpose,
     dossier: &Dossier,
     now: Timestamp,
 ) -> Result<(RuleId, Scope, Masked), RuleId> {
-    if dossier.is_blocked(&professional.id, now) {
+    if dossier.is_blocked(professional, now) {
         return Err(RuleId::Blocked);
     }
     match purpose {
@@ -161,28 +182,37 @@ fn consult(
         Purpose::BrisDeGlace { .. } => Ok((RuleId::BrisDeGlace, Scope::Record, Masked::OwnOnly)),
         Purpose::Centre15 if dossier.opposes_centre_15(now) => Err(RuleId::OppositionCentre15),
         Purpose::Centre15 => Ok((RuleId::Centre15, Scope::Record, Masked::OwnOnly)),
-        Purpose::Normal if dossier.is_medecin_traitant(&professional.id, now) => {
+        Purpose::Normal if dossier.is_medecin_traitant(professional, now) => {
             Ok((RuleId::MedecinTraitant, Scope::Record, Masked::Shown))
         }
-        Purpose::Normal if dossier.is_authorised(&professional.id, None, now) => {
+        Purpose::Normal if dossier.is_authorised(professional, structure, now) => {
             Ok((RuleId::Authorised, Scope::Record, Masked::OwnOnly))
         }
         Purpose::Normal => Err(RuleId::NotAuthorised),
     }
 }
 
+/// F.1 column T: a médecin du travail deposits, and finds what they deposited. The rest of the record waits for the
+/// patient's express consent, which no line of the list says yet (F.2).
+fn occupational(professional: &PsIdNat, dossier: &Dossier, now: Timestamp) -> Result<RuleId, RuleId> {
+    if dossier.is_blocked(professional, now) { Err(RuleId::Blocked) } else { Ok(RuleId::OccupationalMedicine) }
+}
+
 /// F.1 row TD0.3: in normal mode only, and never by somebody whom the patient blocked.
 fn declare_authorisation(
-    professional: &Professional,
+    professional: &PsIdNat,
+    practice: Practice,
     purpose: &Purpose,
     dossier: &Dossier,
     now: Timestamp,
 ) -> Result<RuleId, RuleId> {
-    if dossier.is_blocked(&professional.id, now) {
+    if dossier.is_blocked(professional, now) {
         return Err(RuleId::Blocked);
     }
-    match purpose {
-        Purpose::Normal => Ok(RuleId::Authorised),
-        Purpose::BrisDeGlace { .. } | Purpose::Centre15 => Err(RuleId::ModeMayNot),
+    match (purpose, practice) {
+        (Purpose::Normal, Practice::Care) => Ok(RuleId::Authorised),
+        (_, Practice::OccupationalMedicine) | (Purpose::BrisDeGlace { .. } | Purpose::Centre15, _) => {
+            Err(RuleId::ModeMayNot)
+        }
     }
 }

@@ -33,7 +33,7 @@ use self::figures::{Figures, Part};
 use self::ground::{Filling, Ground, Work};
 use self::handshake::{Clients, Handshake};
 use self::load::{Load, Pace};
-use self::report::{Line, Report, ServerFacts};
+use self::report::{Line, PerCore, Report, ServerFacts};
 use self::scene::{Answers, Credentials, Running, Scene};
 use self::traffic::{Target, Traffic};
 use super::{Ending, print_json, runtime, say};
@@ -178,7 +178,7 @@ async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
     if let Some(url) = &options.remote.target {
         let (traffic, _) = options.remote_ground(url)?.prepare(work).await?;
         let figures = options.load.measure([act(Arc::new(traffic), &options.remote.target(url)?)]).await?;
-        report.lines.extend(figures.map(|figures| Line { name: work.word(), figures, limit: None }));
+        report.lines.extend(figures.map(|figures| Line { name: work.word(), figures, limit: None, per_core: None }));
         return Ok(report);
     }
     let scene = options.load.scene()?;
@@ -197,10 +197,10 @@ async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
         let limit = scene.start_limit(answers).await?;
         let acts = [&gateway, &limit].map(|server| act(Arc::clone(&traffic), &server.target));
         let [figures, limit] = options.load.measure(acts).await?;
-        Line { name: work.word(), figures, limit: Some(limit) }
+        Line { name: work.word(), figures, limit: Some(limit), per_core: None }
     } else {
         let [figures] = options.load.measure([act(traffic, &gateway.target)]).await?;
-        Line { name: work.word(), figures, limit: None }
+        Line { name: work.word(), figures, limit: None, per_core: None }
     };
     report.lines.push(line);
     report.server = Some(facts_of(&gateway));
@@ -214,8 +214,9 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
     if let Some(url) = &options.remote.target {
         let (credentials, target) = (options.remote.credentials()?, options.remote.target(url)?);
         for kind in both {
-            let [figures] = options.load.measure([options.load.shake(kind, &credentials, &target).await?]).await?;
-            report.lines.push(Line { name: kind.part(), figures, limit: None });
+            let clients = options.load.clients_of(kind, &credentials, &target).await?;
+            let [figures] = options.load.measure([shake(clients)]).await?;
+            report.lines.push(Line { name: kind.part(), figures, limit: None, per_core: None });
         }
         return Ok(report);
     }
@@ -223,12 +224,20 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
     let gateway = scene.start_gateway(options.load.clients.into()).await?;
     let limit = scene.start_limit(Answers::default()).await?;
     for kind in both {
-        let acts = [
-            options.load.shake(kind, &scene.reader(), &gateway.target).await?,
-            options.load.shake(kind, &scene.reader(), &limit.target).await?,
-        ];
-        let [figures, limit] = options.load.measure(acts).await?;
-        report.lines.push(Line { name: kind.part(), figures, limit: Some(limit) });
+        let servers = [&gateway, &limit];
+        let mut clients = Vec::new();
+        for server in servers {
+            clients.push(options.load.clients_of(kind, &scene.reader(), &server.target).await?);
+        }
+        let before = servers.map(|server| server.child.processor_time());
+        let acts = std::array::from_fn(|server| shake(Arc::clone(&clients[server])));
+        let [figures, of_limit] = options.load.measure(acts).await?;
+        let [own, bare] = std::array::from_fn(|server| {
+            let used = servers[server].child.processor_time()?.checked_sub(before[server]?)?;
+            per_core_second(clients[server].shaken(), used)
+        });
+        let per_core = own.zip(bare).map(|(gateway, limit)| PerCore { gateway, limit });
+        report.lines.push(Line { name: kind.part(), figures, limit: Some(of_limit), per_core });
     }
     report.server = Some(facts_of(&gateway));
     Ok(report)
@@ -240,7 +249,7 @@ async fn limit_alone(load: &LoadOptions) -> anyhow::Result<Report> {
     let limit = scene.start_limit(Answers::default()).await?;
     let deposits = deposit::Deposits::new(Scene::records(0), load.size, &crate::clock::Clock::System)?;
     let [figures] = load.measure([act(Arc::new(Traffic::of(deposits)), &limit.target)]).await?;
-    report.lines.push(Line { name: "limit", figures, limit: None });
+    report.lines.push(Line { name: "limit", figures, limit: None, per_core: None });
     report.server = Some(facts_of(&limit));
     Ok(report)
 }
@@ -254,6 +263,18 @@ fn act(traffic: Arc<Traffic>, target: &Target) -> Act {
         let (traffic, target) = (Arc::clone(&traffic), target.clone());
         async move { traffic.exchange(&target).await }.boxed()
     })
+}
+
+fn shake(clients: Arc<Clients>) -> Act {
+    Arc::new(move |client| {
+        let clients = Arc::clone(&clients);
+        async move { clients.shake(client).await }.boxed()
+    })
+}
+
+fn per_core_second(count: u64, used: Duration) -> Option<f64> {
+    let count = f64::from(u32::try_from(count).ok()?);
+    (!used.is_zero()).then(|| count / used.as_secs_f64())
 }
 
 fn report_of(bench: &'static str, load: &LoadOptions) -> Report {
@@ -302,14 +323,15 @@ impl LoadOptions {
         Ok(all)
     }
 
-    async fn shake(&self, kind: Handshake, credentials: &Credentials, target: &Target) -> anyhow::Result<Act> {
+    async fn clients_of(
+        &self,
+        kind: Handshake,
+        credentials: &Credentials,
+        target: &Target,
+    ) -> anyhow::Result<Arc<Clients>> {
         let clients = Clients::new(credentials, kind, self.clients.into(), &target.fhir_url)?;
         clients.prime().await?;
-        let clients = Arc::new(clients);
-        Ok(Arc::new(move |client| {
-            let clients = Arc::clone(&clients);
-            async move { clients.shake(client).await }.boxed()
-        }))
+        Ok(Arc::new(clients))
     }
 }
 

@@ -95,6 +95,8 @@ fn record_of(event: &Event) -> String {
 pub(super) fn sentence(event: &Event) -> String {
     let who = match &event.actor {
         Actor::Professional { ps_id, family, given, .. } => format!("{given} {family} ({ps_id})"),
+        Actor::AirProfessional { ps_id, name, structure, .. } => format!("{name} ({ps_id}) at {structure}"),
+        Actor::Employee { card_id, structure, .. } => format!("an employee ({card_id}) of {structure}"),
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
         Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
         Actor::Operator => "the operator".to_owned(),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done; 1 done, but something in it was refused; 2 bad usage or configuration.
 
 mod bench;
+mod check;
 pub mod client;
 mod demo;
 mod import;
@@ -12,6 +13,7 @@ mod pki;
 mod record;
 mod serve;
 pub mod specimen;
+mod vihf;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -44,9 +46,11 @@ enum Command {
     Serve(serve::Arguments),
     Import(import::Arguments),
     Bench(bench::Arguments),
+    Check(check::Arguments),
     Journal(journal::Arguments),
     Pki(pki::Arguments),
     Record(record::Arguments),
+    Vihf(vihf::Arguments),
 }
 
 /// How a command ended when nothing stopped it.
@@ -73,9 +77,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Journal(arguments) => journal::run(&arguments),
         Command::Pki(arguments) => pki::run(&arguments),
         Command::Record(arguments) => record::run(arguments),
+        Command::Vihf(arguments) => vihf::run(&arguments),
     };
     match ending {
         Ok(Ending::Done) => ExitCode::SUCCESS,

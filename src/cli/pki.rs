@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Ending, say};
 use crate::clock::Clock;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
-use crate::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
+use crate::tls::development_pki::{CardKind, DevelopmentPki, Holder, Issued, KeyUse};
 
 /// Make a development PKI shaped like IGC-Santé, issue and revoke its certificates
 #[derive(Args)]
@@ -82,6 +82,21 @@ enum Issue {
         /// Savoir-faire, e.g. SM26; may be given several times
         #[arg(long)]
         speciality: Vec<String>,
+        /// Kind of card
+        #[arg(long, value_enum, default_value_t = Card::Test)]
+        card: Card,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// A card of an employee (CPE), without the name of a person
+    #[command(after_help = ISSUE_EXAMPLE)]
+    Employee {
+        /// Type digit and number of the structure, `/`, an id within it: 3310000017/42
+        #[arg(long)]
+        id: PsIdNat,
+        /// Raison sociale
+        #[arg(long)]
+        organisation: String,
         #[command(flatten)]
         output: Output,
     },
@@ -104,6 +119,16 @@ struct Output {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum Card {
+    /// A test card of IGC-Santé
+    Test,
+    /// Marked as a real card of IGC-Santé
+    Real,
+    /// A test card in the layout of the older IGC-CPS
+    OldTest,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum Use {
     /// TLS client authentication
     Auth,
@@ -120,9 +145,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
                 name: name.clone(),
                 application: application.clone(),
             };
-            issue(&holder, output)
+            issue(&holder, CardKind::Test, output)
         }
-        Action::Issue(Issue::Professional { ps_id, family, given, profession, speciality, output }) => {
+        Action::Issue(Issue::Professional { ps_id, family, given, profession, speciality, card, output }) => {
             let holder = Holder::Professional {
                 ps_id: ps_id.clone(),
                 family: family.clone(),
@@ -130,14 +155,23 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
                 profession: *profession,
                 savoir_faire: speciality.clone(),
             };
-            issue(&holder, output)
+            let card = match card {
+                Card::Test => CardKind::Test,
+                Card::Real => CardKind::Real,
+                Card::OldTest => CardKind::OldTest,
+            };
+            issue(&holder, card, output)
+        }
+        Action::Issue(Issue::Employee { id, organisation, output }) => {
+            let holder = Holder::Employee { id: id.clone(), organisation: organisation.clone() };
+            issue(&holder, CardKind::Test, output)
         }
         Action::Revoke { dir, serial, json } => revoke(dir, serial, *json),
     }
 }
 
 fn init(dir: &Path, json: bool) -> anyhow::Result<Ending> {
-    DevelopmentPki::create(dir, Clock::System)?;
+    let pki = DevelopmentPki::create(dir, Clock::System)?;
     if json {
         say(&json!({ "dir": dir }).to_string());
     } else {
@@ -145,17 +179,19 @@ fn init(dir: &Path, json: bool) -> anyhow::Result<Ending> {
         say("  server.pem, server.key   what the gateway shows (localhost, 127.0.0.1, ::1)");
         say("  server-ca.pem            what clients trust");
         say("  client-roots.pem, crl/   what the gateway trusts");
+        say("  ca/                      who may issue whom: in the [tls] section of carnet.toml");
+        say(&format!("    issuers = {}", pki.issuers_toml()));
     }
     Ok(Ending::Done)
 }
 
-fn issue(holder: &Holder, output: &Output) -> anyhow::Result<Ending> {
+fn issue(holder: &Holder, card: CardKind, output: &Output) -> anyhow::Result<Ending> {
     let pki = DevelopmentPki::open(&output.dir, Clock::System)?;
     let key_use = match output.key_use {
         Use::Auth => KeyUse::Auth,
         Use::Sign => KeyUse::Sign,
     };
-    let issued: Issued = pki.issue(holder, key_use, pki.usual_lifetime())?;
+    let issued: Issued = pki.issue_on(card, holder, key_use, pki.usual_lifetime())?;
     // `--out x.pem` means x.pem, not x.pem.pem.
     let stem = if output.out.extension().is_some_and(|extension| extension == "pem") {
         output.out.with_extension("")
@@ -187,4 +223,5 @@ const INIT_EXAMPLE: &str = "Example:\n  carnet pki init --dir certs";
 const ISSUE_EXAMPLE: &str = "Examples:
   carnet pki issue organisation --dir certs --struct-id 1750803447 --name \"CHU TEST\" --out certs/clients/chu
   carnet pki issue professional --dir certs --ps-id 801234567897 --family DURANT --given Romuald \\
-      --profession 10 --speciality SM26 --out certs/clients/durant";
+      --profession 10 --speciality SM26 --out certs/clients/durant
+  carnet pki issue employee --dir certs --id 3310000017/42 --organisation \"CLINIQUE TEST\" --out certs/clients/accueil";

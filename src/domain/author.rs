@@ -3,7 +3,7 @@
 use super::code::Code;
 
 /// A person or a system as an author names it; the identifier keeps the system it was sent under.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AuthorPerson {
     pub id: Option<Identifier>,
     pub kind: PersonKind,
@@ -12,7 +12,7 @@ pub struct AuthorPerson {
 }
 
 /// XCN-10 and XCN-13 in one: what stands behind an `AuthorPerson`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PersonKind {
     #[default]
     Professional,
@@ -34,14 +34,14 @@ impl Identifier {
 }
 
 /// `authorInstitution`, and also the custodian of a document.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Institution {
     pub id: Option<Identifier>,
     pub name: Option<String>,
 }
 
 /// One author of a document or of a submission set; `legalAuthenticator` has the same shape.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Author {
     pub person: Option<AuthorPerson>,
     pub institution: Option<Institution>,

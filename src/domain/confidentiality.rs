@@ -28,7 +28,7 @@ pub enum VisibilityLabel {
     InvisibleRepresentantsLegaux,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Confidentiality {
     pub level: ConfidentialityLevel,
     pub labels: BTreeSet<VisibilityLabel>,

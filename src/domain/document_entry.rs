@@ -44,7 +44,7 @@ pub struct DocumentMetadata {
 }
 
 /// `referenceIdList` item (CXi): accession number, order, study.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReferenceId {
     pub identifier: Identifier,
     /// CXi-5, a URN of J231.

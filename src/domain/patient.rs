@@ -4,7 +4,7 @@ use super::author::Identifier;
 use super::dtm::Dtm;
 
 /// `sourcePatientInfo`: identity traits as submitted. They are shown again, and never compared.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SourcePatientInfo {
     pub birth_family: Option<String>,
     pub usual_family: Option<String>,
@@ -15,7 +15,7 @@ pub struct SourcePatientInfo {
 }
 
 /// `sourcePatientId` (IPP of the hospital, or the INS again) with its traits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SourcePatient {
     pub id: Option<Identifier>,
     pub info: SourcePatientInfo,

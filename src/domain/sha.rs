@@ -14,7 +14,7 @@ pub struct Sha1Hash(pub [u8; 20]);
 pub struct Sha256Hash(pub [u8; 32]);
 
 /// What identifies bytes once they are read: both hashes and the length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
     pub sha1: Sha1Hash,
     pub sha256: Sha256Hash,

@@ -13,7 +13,6 @@ mod rules;
 pub(crate) mod sample;
 mod urn;
 pub mod write;
-mod xml;
 
 #[cfg(test)]
 pub(crate) mod tests {

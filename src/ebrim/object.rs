@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::urn::{LCM, RIM};
-use super::xml::{Element, Token, Tokens};
 use crate::refusal::{Refusal, Rule};
+use crate::xml::{Element, Token, Tokens, XmlLimits};
 
 /// ITI-42, ITI-41 and METADATA.XML all carry one of these.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl SubmitObjectsRequest {
     /// Errors: `XmlSyntax`, `XmlForbidden`, `Nesting`, `BodyTooLarge` with the line; `PackageForm` for
     /// another root; `ReferenceUnresolved` for a classification of something that is not there.
     pub fn read(xml: &[u8]) -> Result<Self, Refusal> {
-        let mut tokens = Tokens::new(xml)?;
-        match tokens.next()? {
+        let mut tokens = Tokens::new(xml, LIMITS)?;
+        match tokens.pull()? {
             Token::Open(root) if root.namespace == LCM && root.name == "SubmitObjectsRequest" => {}
             _ => {
                 return Err(Refusal::new(
@@ -91,7 +91,7 @@ impl SubmitObjectsRequest {
                 tokens.skip()?;
             }
         }
-        tokens.next()?;
+        tokens.pull()?;
         reading.assembled()
     }
 }
@@ -165,7 +165,7 @@ fn unresolved(place: &str, id: &str) -> Refusal {
 /// The next element inside the one that is open; `None` once that one has closed.
 fn next_child(tokens: &mut Tokens<'_>) -> Result<Option<Element>, Refusal> {
     loop {
-        match tokens.next()? {
+        match tokens.pull()? {
             Token::Open(element) => return Ok(Some(element)),
             Token::Text(_) => {}
             Token::Close | Token::End => return Ok(None),
@@ -281,6 +281,8 @@ fn read_international(tokens: &mut Tokens<'_>) -> Result<Option<String>, Refusal
     Ok(text)
 }
 
+/// A lot of a thousand documents takes about 10 MiB.
+const LIMITS: XmlLimits = XmlLimits { message: "metadata", bytes_max: 32 * 1024 * 1024 };
 const OBJECTS_MAX: usize = 50_000;
 const SLOTS_MAX: usize = 200;
 const VALUES_MAX: usize = 1_000;

@@ -13,7 +13,6 @@ use quick_xml::name::QName;
 use super::hl7v2::{CodedText, Cx, Cxi, Xcn, Xon, write_source_patient_info};
 use super::rules::SOURCE_PATIENT_INFO;
 use super::urn::{self, document, submission_set};
-use super::xml::is_xml_char;
 use crate::domain::association::RelationKind;
 use crate::domain::author::{Author, Identifier};
 use crate::domain::code::Code;
@@ -25,6 +24,7 @@ use crate::domain::ins::{Ins, InsAuthority};
 use crate::domain::sha::{Fingerprint, hex};
 use crate::domain::status::AvailabilityStatus;
 use crate::domain::submission_set::SubmissionSet;
+use crate::xml::is_xml_char;
 
 /// A document entry on its way out.
 #[derive(Debug, Clone, Copy)]

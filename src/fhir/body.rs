@@ -18,24 +18,28 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::config::Limits;
+use crate::limits::turnstile::BodyBytes;
 use crate::refusal::{Failure, Refusal, Rule};
 
 /// Why a body was cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     #[error("the body stopped, or arrives at less than {bytes_per_second_min} bytes per second")]
     Slow { bytes_per_second_min: u64 },
     #[error("the body is longer than {bytes_max} bytes")]
     TooLarge { bytes_max: u64 },
+    #[error("{0}")]
+    TooMuch(Refusal),
 }
 
-/// Puts the limits of the configuration around a body.
-pub fn guarded(headers: &HeaderMap, body: Body, limits: &Limits) -> Body {
+/// Puts the limits of the configuration around a body, and what its sender holds for it.
+pub fn guarded(headers: &HeaderMap, body: Body, limits: &Limits, held: Option<BodyBytes>) -> Body {
     let patience_max = Duration::from_secs(limits.body_idle_seconds);
     // Who waits for a go-ahead sends nothing before it.
     let rest = if headers.contains_key(EXPECT) { Rest::NotSent } else { Rest::OnItsWay };
     Body::new(Guarded {
         inner: body,
+        held,
         remaining: limits.body_bytes_max,
         bytes_max: limits.body_bytes_max,
         patience_max,
@@ -72,6 +76,7 @@ pub fn failure_of(error: &(dyn Error + 'static)) -> Failure {
                 return Refusal::new(Rule::BodyTimeout, "body", "a body that stops or dribbles", expected).into();
             }
             Some(BodyError::TooLarge { bytes_max }) => return too_large(*bytes_max).into(),
+            Some(BodyError::TooMuch(refusal)) => return refusal.clone().into(),
             None => cause = current.source(),
         }
     }
@@ -84,6 +89,7 @@ fn too_large(bytes_max: u64) -> Refusal {
 
 struct Guarded {
     inner: Body,
+    held: Option<BodyBytes>,
     remaining: u64,
     bytes_max: u64,
     /// How long we still wait for the sender: waiting uses it up, bytes earn it back at the lowest pace allowed.
@@ -147,6 +153,9 @@ impl http_body::Body for Guarded {
                 return Poll::Ready(Some(Err(too_large())));
             };
             this.remaining = remaining;
+            if let Some(Err(refusal)) = this.held.as_mut().map(|held| held.arrived(length)) {
+                return Poll::Ready(Some(Err(axum::Error::new(BodyError::TooMuch(refusal)))));
+            }
             let earned = Duration::from_millis(length.saturating_mul(1000) / this.bytes_per_second_min);
             this.patience = this.patience.saturating_add(earned).min(this.patience_max);
         }
@@ -176,10 +185,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_above_the_limit_is_cut_off() {
         let limits = Limits { body_bytes_max: 10, ..Limits::default() };
-        let exact = read_whole(guarded(&HeaderMap::new(), Body::from("0123456789"), &limits), 100).await.unwrap();
+        let exact = read_whole(guarded(&HeaderMap::new(), Body::from("0123456789"), &limits, None), 100).await.unwrap();
         assert_eq!(exact, "0123456789");
         let failure =
-            read_whole(guarded(&HeaderMap::new(), Body::from("0123456789a"), &limits), 100).await.unwrap_err();
+            read_whole(guarded(&HeaderMap::new(), Body::from("0123456789a"), &limits, None), 100).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTooLarge);
         let failure = read_whole(Body::from("0123456789a"), 10).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTooLarge);
@@ -189,7 +198,7 @@ mod tests {
     async fn a_silent_body_is_cut_off() {
         let limits = Limits { body_idle_seconds: 0, ..Limits::default() };
         let silent = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        let failure = read_whole(guarded(&HeaderMap::new(), silent, &limits), 100).await.unwrap_err();
+        let failure = read_whole(guarded(&HeaderMap::new(), silent, &limits, None), 100).await.unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTimeout);
     }
 
@@ -201,7 +210,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
             Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
         });
-        let whole = read_whole(guarded(&HeaderMap::new(), Body::from_stream(dribble), &limits), usize::MAX);
+        let whole = read_whole(guarded(&HeaderMap::new(), Body::from_stream(dribble), &limits, None), usize::MAX);
         let failure = timeout(Duration::from_secs(10), whole).await.expect("a cut in time").unwrap_err();
         assert_eq!(rule_of(failure), Rule::BodyTimeout);
     }

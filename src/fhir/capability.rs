@@ -36,7 +36,8 @@ fn statement(base: &str) -> CapabilityStatement<'_> {
             security: Security {
                 cors: false,
                 service: [CodeableConcept::of(SECURITY_SYSTEM, "Certificates")],
-                description: "Mutual TLS with certificates of IGC-Santé; purpose of use in X-Purpose-Of-Use",
+                description: "Mutual TLS with certificates of IGC-Santé; purpose of use in X-Purpose-Of-Use. A certificate or \
+                              structure over its share of the server gets 429 with Retry-After",
             },
             resource: types.into_iter().map(resource).collect(),
             interaction: system,

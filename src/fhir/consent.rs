@@ -7,7 +7,6 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use super::answer::{Answer, Content, Handled};
-use super::body::read_whole;
 use super::existence::{id_alone, only_patient};
 use super::negotiate::{Return, preferred_return};
 use super::outcome;
@@ -76,8 +75,7 @@ async fn read_request(face: &Face, parts: &Parts, body: Body) -> Result<ConsentR
         Method::PUT => Some(id_in_path(parts)?),
         _ => None,
     };
-    let body = read_whole(body, BODY_BYTES_MAX).await?;
-    let message = face.read_message(parts, Body::from(body)).await?;
+    let message = face.read_list_message(parts, body).await?;
     read_consent(message, id.map(|LogicalId(id)| ConsentId(id)), &face.gateway.terminology)
 }
 
@@ -89,7 +87,3 @@ fn representation(face: &Face, line: &ConsentOutcome) -> Result<Answer, Fault> {
     let etag = format!("W/\"{}\"", hex(&digest.0[..8]));
     Ok(answer.with(ETAG, &etag))
 }
-
-/// A Consent of the profile is below 4 KiB; the rest is room for a narrative. The limits of deposits would be too
-/// wide for the places of reads, of which there are many.
-const BODY_BYTES_MAX: usize = 64 * 1024;

@@ -5,13 +5,13 @@
 //! line are done once, in [`routes`]. Source: contract 4 and 6, domain D.6 and E.
 
 pub mod answer;
+mod authorization;
 pub mod body;
 pub mod capability;
 pub mod consent;
 pub mod deposit;
 pub mod document_reference;
 pub mod existence;
-mod in_flight;
 pub mod iti67;
 pub mod iti68;
 pub mod negotiate;

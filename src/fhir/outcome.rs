@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -29,6 +29,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
     let mut headers = HeaderMap::new();
     if let Some(seconds) = retry_after(category) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    if category == Category::Unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(SCHEMES));
     }
     (status_of_category(category), headers)
 }
@@ -156,6 +159,7 @@ fn status_of_category(category: Category) -> StatusCode {
     match category {
         Category::Malformed => StatusCode::BAD_REQUEST,
         Category::Rule => StatusCode::UNPROCESSABLE_ENTITY,
+        Category::Unauthenticated => StatusCode::UNAUTHORIZED,
         Category::Forbidden => StatusCode::FORBIDDEN,
         Category::NotFound => StatusCode::NOT_FOUND,
         Category::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -165,15 +169,18 @@ fn status_of_category(category: Category) -> StatusCode {
         Category::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Category::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Category::Range => StatusCode::RANGE_NOT_SATISFIABLE,
+        Category::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Category::Busy => StatusCode::SERVICE_UNAVAILABLE,
         Category::Full => StatusCode::INSUFFICIENT_STORAGE,
         Category::Timeout => StatusCode::REQUEST_TIMEOUT,
     }
 }
 
-/// A short wait for a burst, a longer one until somebody has made room.
+/// A second fills up what a caller may send at once; a short wait for a burst of all, a longer one until somebody
+/// has made room.
 fn retry_after(category: Category) -> Option<&'static str> {
     match category {
+        Category::TooMany => Some("1"),
         Category::Busy => Some("2"),
         Category::Full => Some("60"),
         _ => None,
@@ -227,8 +234,19 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => "forbidden",
-        Rule::Busy => "throttled",
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::SignatureCertificate
+        | Rule::CertificateWithdrawn
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient
+        | Rule::VihfSoftware => "forbidden",
+        Rule::TokenScheme | Rule::VihfForm | Rule::VihfSignature | Rule::VihfIssuer | Rule::VihfAttribute => "login",
+        Rule::VihfTime | Rule::VihfReplayed => "expired",
+        Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
 }
@@ -257,6 +275,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         Rule::StorageFull => xds("XDSRepositoryOutOfResources"),
         Rule::DossierClosed => dmp("DMPClosed"),
         Rule::AccessDenied => dmp("DMPAccessDeniedByRightsService"),
+        Rule::SignatureCertificate => dmp("DMPInvalidCertificate"),
         Rule::JsonSyntax
         | Rule::XmlSyntax
         | Rule::XmlForbidden
@@ -291,9 +310,28 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass
-        | Rule::CertificateWithdrawn => None,
+        | Rule::CertificateChain
+        | Rule::CertificateAlgorithm
+        | Rule::CertificateIssuer
+        | Rule::CertificateTestCard
+        | Rule::TooManyRequests
+        | Rule::CertificateWithdrawn
+        | Rule::TokenScheme
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfTime
+        | Rule::VihfReplayed
+        | Rule::VihfAttribute
+        | Rule::VihfSoftware
+        | Rule::StructureMismatch
+        | Rule::TokenMismatch
+        | Rule::TokenPatient => None,
     }
 }
+
+/// RFC 9110 11.6.1: what a 401 must name.
+const SCHEMES: &str = "IHE-SAML";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
 const ELEMENTS: [(&str, &str); 15] = [

@@ -16,13 +16,14 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::answer::{Answer, Content, Declined, Handled};
-use super::in_flight::{InFlight, Place};
+use super::authorization::read_token;
 use super::negotiate::{Format, answer_format};
 use super::query::Query;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
@@ -30,14 +31,22 @@ use super::resource::Writing;
 use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68, outcome};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
+use crate::identity::admission::Admission;
 use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::limits::ration::Holder;
+use crate::limits::turnstile::{Entered, Lane, Place};
 use crate::operation::gateway::Gateway;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::listener::{PresentedCertificate, RefusedCertificate};
 
 /// The id of an answer: in its `X-Request-Id`, in its OperationOutcome and in the log.
 #[derive(Debug, Clone, Copy)]
 pub struct AnswerId(pub Uuid);
+
+/// A Consent of the profile is below 4 KiB; the rest is room for a narrative. The limits of deposits would be too
+/// wide for the places of reads, of which there are many.
+pub const LIST_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the face is mounted.
 pub const BASE_PATH: &str = "/fhir";
@@ -78,15 +87,6 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/Consent", method: Method::POST, operation: Operation::CreateConsent },
     Route { path: "/Consent/{id}", method: Method::PUT, operation: Operation::UpdateConsent },
 ];
-
-/// How many of a kind may be in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
-    /// Costs nothing and asks for no rights: a client certificate is enough.
-    Open,
-    Reads,
-    Deposits,
-}
 
 impl Operation {
     /// The name in logs and metrics.
@@ -141,8 +141,8 @@ impl Operation {
 }
 
 /// The whole face, to be merged into the router of the professionals' listener.
-pub fn router(gateway: Gateway) -> Router {
-    let face = Arc::new(Face::new(gateway));
+pub fn router(gateway: Gateway, admission: Admission) -> Router {
+    let face = Arc::new(Face::new(gateway, admission));
     let mut paths: Vec<&'static str> = ROUTES.iter().map(|route| route.path).collect();
     paths.sort_unstable();
     paths.dedup();
@@ -161,22 +161,27 @@ pub fn router(gateway: Gateway) -> Router {
 /// What handlers work with.
 pub struct Face {
     pub gateway: Gateway,
+    admission: Admission,
     base: String,
-    reads: Arc<InFlight>,
-    deposits: Arc<InFlight>,
-    /// What XML messages may still hold.
+    /// What deposits in XML may still hold.
     xml_bytes: Arc<Semaphore>,
+    /// The same of lists, apart: a block must not wait behind deposits.
+    list_xml_bytes: Arc<Semaphore>,
+    /// Answers being turned into XML: the tree of each is many times its text.
+    xml_writers: Semaphore,
 }
 
 impl Face {
-    pub fn new(gateway: Gateway) -> Self {
+    pub fn new(gateway: Gateway, admission: Admission) -> Self {
         let limits = &gateway.config.limits;
         Self {
             base: format!("{}{BASE_PATH}", gateway.config.listen.public_url),
-            reads: InFlight::new(limits.reads_in_flight_max, limits.reads_in_flight_per_caller_max),
-            deposits: InFlight::new(limits.deposits_in_flight_max, limits.deposits_in_flight_per_caller_max),
             xml_bytes: Arc::new(Semaphore::new(limits.xml_bodies_bytes_max.min(Semaphore::MAX_PERMITS))),
+            // Enough for all of them: these are small.
+            list_xml_bytes: Arc::new(Semaphore::new(limits.reads_in_flight_max.min(LISTS_MAX) * LIST_BYTES_MAX)),
+            xml_writers: Semaphore::new(XML_WRITERS),
             gateway,
+            admission,
         }
     }
 
@@ -196,8 +201,18 @@ impl Face {
         self.gateway.clock.now()
     }
 
-    /// The message of a body, whole and sound.
+    /// The message of a deposit, whole and sound.
     pub async fn read_message(&self, parts: &Parts, body: Body) -> Result<Message, Failure> {
+        self.read_into(&self.xml_bytes, parts, body).await
+    }
+
+    /// A line of a patient's list, at most [`LIST_BYTES_MAX`] long.
+    pub async fn read_list_message(&self, parts: &Parts, body: Body) -> Result<Message, Failure> {
+        let body = body::read_whole(body, LIST_BYTES_MAX).await?;
+        self.read_into(&self.list_xml_bytes, parts, Body::from(body)).await
+    }
+
+    async fn read_into(&self, xml_bytes: &Arc<Semaphore>, parts: &Parts, body: Body) -> Result<Message, Failure> {
         if let Some(coding) = parts.headers.get(CONTENT_ENCODING).filter(|coding| *coding != "identity") {
             let found = coding.to_str().unwrap_or("unreadable");
             let expected = "the message as it is: no coding is undone here";
@@ -207,7 +222,7 @@ impl Face {
         let format = WireFormat::of_content_type(content_type)?;
         let pieces = body.into_data_stream().map(|piece| piece.map_err(|error| body::failure_of(&error)));
         let (limits, spool) = (&self.gateway.config.limits, self.gateway.spool.clone());
-        read_message(format, pieces, limits, spool, Arc::clone(&self.xml_bytes)).await
+        read_message(format, pieces, limits, spool, Arc::clone(xml_bytes)).await
     }
 
     /// Serves a request whoever makes it. What no operation has written down by now is written down here, before
@@ -252,21 +267,26 @@ impl Face {
             Ok(certificate) => certificate,
             Err(refused) => return Err(self.turn_away_certificate(refused).await),
         };
-        let stated = || {
-            let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
-            let headers = PurposeHeaders { purpose, reason };
-            Caller::identify(certificate, headers, &self.gateway.config.dmp.structure_classes)
-        };
-        match stated() {
+        match self.identify_holder(certificate, parts).await {
             Ok(caller) => Ok(caller),
-            Err(refusal) => Err(self.gateway.turn_away_unidentified(&certificate.serial, refusal).await),
+            Err(failure) => Err(self.gateway.turn_away_unidentified(&certificate.serial, failure).await),
         }
     }
 
-    /// The failure of a certificate that was withdrawn since its handshake, whatever it asks.
+    /// The holder of a certificate, and what their token and headers say.
+    async fn identify_holder(&self, certificate: &ClientCertificate, parts: &Parts) -> Result<Caller, Failure> {
+        let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
+        let token = read_token(&self.admission, parts).await?;
+        let headers = PurposeHeaders { purpose, reason };
+        Ok(Caller::identify(certificate, token, headers, &self.admission.structures)?)
+    }
+
+    /// The failure of a certificate that was withdrawn since its handshake, or that has too many connections,
+    /// whatever it asks.
     async fn check_standing(&self, parts: &Parts) -> Result<(), Failure> {
+        const WHATEVER_IS_ASKED: [Rule; 2] = [Rule::CertificateWithdrawn, Rule::TooManyRequests];
         match parts.extensions.get::<PresentedCertificate>().map(AsRef::as_ref) {
-            Some(Err(refused)) if refused.refusal.rule == Rule::CertificateWithdrawn => {
+            Some(Err(refused)) if WHATEVER_IS_ASKED.contains(&refused.refusal.rule) => {
                 Err(self.turn_away_certificate(refused).await)
             }
             _ => Ok(()),
@@ -277,20 +297,33 @@ impl Face {
         self.gateway.turn_away_unidentified(&refused.serial, refused.refusal.clone()).await
     }
 
-    /// A place among those in flight; `None` where none is needed. Errors: `Busy`.
-    fn enter(&self, lane: Lane, parts: &Parts) -> Result<Option<Place>, Refusal> {
-        let in_flight = match lane {
-            Lane::Open => return Ok(None),
-            Lane::Reads => &self.reads,
-            Lane::Deposits => &self.deposits,
+    /// What is asked for, and the leave to ask it, with a body of `announced` bytes. What comes too often is refused
+    /// before anything else is done.
+    ///
+    /// Errors: the certificate's, `TooManyRequests`, `RouteUnknown`, `Method`, `Busy`.
+    async fn admit(
+        &self,
+        path: &'static str,
+        parts: &Parts,
+        announced: Option<u64>,
+    ) -> Result<(Operation, Entered), (Option<Operation>, Declined)> {
+        // Only a fault of the listener leaves it out: then nobody is identified either.
+        let holder = parts.extensions.get::<PresentedCertificate>().map(Holder::of);
+        let turnstile = &self.gateway.turnstile;
+        if let Some(Err(refusal)) = holder.as_ref().map(|holder| turnstile.pass(holder)) {
+            return Err((None, refusal.into()));
+        }
+        self.check_standing(parts).await.map_err(|failure| (None, failure.into()))?;
+        let operation = operation_of(path, &parts.method).map_err(|declined| (None, declined))?;
+        let admission = match &holder {
+            Some(holder) => turnstile.enter(holder, operation.lane(), announced),
+            None => Ok(Entered::default()),
         };
-        let presented =
-            parts.extensions.get::<PresentedCertificate>().and_then(|presented| presented.as_ref().as_ref().ok());
-        in_flight.enter(presented.map(|certificate| certificate.fingerprint)).map(Some)
+        admission.map(|admission| (operation, admission)).map_err(|refusal| (Some(operation), refusal.into()))
     }
 
     /// Writes an answer in `format`. A resource that cannot be turned into XML is our fault, told in JSON.
-    async fn render(answer: Answer, format: Format) -> Result<Response<Body>, Fault> {
+    async fn render(&self, answer: Answer, format: Format) -> Result<Response<Body>, Fault> {
         let (bytes, content_type) = match answer.content {
             Content::Empty => (Body::empty(), None),
             Content::Bytes(body) => (body, None),
@@ -298,6 +331,8 @@ impl Face {
                 let text = match format {
                     Format::Json => json,
                     Format::Xml => {
+                        let turn = self.xml_writers.acquire().await;
+                        let _turn = turn.map_err(|closed| Fault::new("writing XML", closed))?;
                         let written = tokio::task::spawn_blocking(move || json_to_xml(&json)).await;
                         written.map_err(|error| Fault::new("writing XML", error))??
                     }
@@ -341,33 +376,45 @@ async fn answer(face: Arc<Face>, path: &'static str, request: Request<Body>) -> 
     let id = new_uuid();
     let (mut parts, body) = request.into_parts();
     parts.extensions.insert(AnswerId(id));
-    let body = body::guarded(&parts.headers, body, &face.gateway.config.limits);
-    let operation = match face.check_standing(&parts).await {
-        Ok(()) => operation_of(path, &parts.method),
-        Err(failure) => Err(failure.into()),
-    };
+    let announced = (!body.is_end_stream()).then(|| body.size_hint().lower());
+    let admitted = face.admit(path, &parts, announced).await;
     let (format, unacceptable) = format_of(&parts);
-    let name = operation.as_ref().map_or("none", |operation| operation.name());
-    let (handled, place) = match operation {
-        Err(declined) => (Err(declined), None),
-        Ok(operation) => match face.enter(operation.lane(), &parts) {
-            Ok(place) => {
-                // A document has types of its own; its handler negotiates.
-                let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);
-                (guarded(&face, operation, unacceptable, &parts, body).await, place)
-            }
-            Err(refusal) => (Err(refusal.into()), None),
-        },
+    let limits = &face.gateway.config.limits;
+    let (operation, handled, place) = match admitted {
+        Ok((operation, Entered { place, body_bytes })) => {
+            let body = body::guarded(&parts.headers, body, limits, body_bytes);
+            // A document has types of its own; its handler negotiates.
+            let unacceptable = unacceptable.filter(|_| operation != Operation::RetrieveDocument);
+            (Some(operation), guarded(&face, operation, unacceptable, &parts, body).await, place)
+        }
+        Err((operation, declined)) => {
+            // Read on for a while, as any body that nobody wants.
+            drop(body::guarded(&parts.headers, body, limits, None));
+            (operation, Err(declined), None)
+        }
     };
     let rules = handled.as_ref().err().map(|declined| outcome::rule_codes(&declined.failure));
-    let mut response = finish(handled, format, id).await;
-    let status = response.status().as_u16();
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(request.id = %id, operation = name, status, duration_ms, rules, "answered");
-    metrics::histogram!("carnet_fhir_seconds", "operation" => name, "status" => status.to_string())
-        .record(started.elapsed());
+    let response = finish(&face, handled, format, id).await;
+    note(operation.map_or("none", Operation::name), response.status(), id, rules.as_deref(), started);
+    keep_until_sent(response, place)
+}
+
+/// The log line and the metric of an answer.
+fn note(operation: &'static str, status: StatusCode, id: Uuid, rules: Option<&str>, started: Instant) {
+    let duration = started.elapsed();
+    let (code, duration_ms) = (status.as_u16(), u64::try_from(duration.as_millis()).unwrap_or(u64::MAX));
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        // There may be any number of them: `carnet_limited_total` counts them.
+        tracing::debug!(request.id = %id, operation, status = code, duration_ms, rules, "answered");
+    } else {
+        tracing::info!(request.id = %id, operation, status = code, duration_ms, rules, "answered");
+    }
+    metrics::histogram!("carnet_fhir_seconds", "operation" => operation, "status" => code.to_string()).record(duration);
+}
+
+/// A place in flight is given back when the last byte has left.
+fn keep_until_sent(mut response: Response<Body>, place: Option<Place>) -> Response<Body> {
     if let Some(place) = place {
-        // A place in flight is given back when the last byte has left.
         let body = std::mem::take(response.body_mut());
         *response.body_mut() = Body::new(body.map_frame(move |frame| {
             let _ = &place;
@@ -392,14 +439,14 @@ async fn guarded(
 }
 
 /// Renders what a handler gave back, and any failure on the way.
-async fn finish(handled: Handled, format: Format, id: Uuid) -> Response<Body> {
+async fn finish(face: &Face, handled: Handled, format: Format, id: Uuid) -> Response<Body> {
     let rendered = match handled {
-        Ok(answer) => Face::render(answer, format).await.map_err(Declined::from),
+        Ok(answer) => face.render(answer, format).await.map_err(Declined::from),
         Err(declined) => Err(declined),
     };
     let mut response = match rendered {
         Ok(response) => response,
-        Err(declined) => refuse(&declined, format, id).await,
+        Err(declined) => refuse(face, &declined, format, id).await,
     };
     let headers = response.headers_mut();
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -411,7 +458,7 @@ async fn finish(handled: Handled, format: Format, id: Uuid) -> Response<Body> {
     response
 }
 
-async fn refuse(declined: &Declined, format: Format, id: Uuid) -> Response<Body> {
+async fn refuse(face: &Face, declined: &Declined, format: Format, id: Uuid) -> Response<Body> {
     if let Failure::Fault(fault) = &declined.failure {
         let error: &(dyn std::error::Error + 'static) = fault;
         tracing::error!(request.id = %id, error, "the gateway failed");
@@ -424,7 +471,7 @@ async fn refuse(declined: &Declined, format: Format, id: Uuid) -> Response<Body>
         answer.with_status(status)
     });
     let rendered = match answer {
-        Ok(answer) => Face::render(answer, format).await,
+        Ok(answer) => face.render(answer, format).await,
         Err(fault) => Err(fault),
     };
     rendered.unwrap_or_else(|fault| {
@@ -480,13 +527,22 @@ fn header<'a>(parts: &'a Parts, name: &'static str) -> Result<Option<&'a str>, R
 const ROOT: &str = "";
 /// Key that no route has.
 const NOWHERE: &str = "*";
+/// Conversions of answers at one time; further ones wait their turn, each already in a place of its own.
+const XML_WRITERS: usize = 4;
+/// More lists at one time than any machine reads.
+const LISTS_MAX: usize = 4_096;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::clock::Clock;
-    use crate::config::Config;
+    use crate::config::{Config, StructureClasses};
+    use crate::domain::sha::Sha256Hash;
+    use crate::identity::structures::Structures;
+    use crate::identity::vihf::{Judge, SignerTrust, Verifier};
+    use crate::tls::signature_certificate::SignatureCertificate;
+    use rustls::pki_types::CertificateDer;
     use serde_json::Value;
     use tower::ServiceExt as _;
 
@@ -500,6 +556,22 @@ mod tests {
         (Gateway::open(Arc::new(config), Clock::System).await.unwrap(), folder)
     }
 
+    /// Nobody's signature is believed.
+    struct Nobody;
+
+    impl SignerTrust for Nobody {
+        fn signer(&self, _: &[CertificateDer<'_>], _: Timestamp) -> Result<SignatureCertificate, Refusal> {
+            Err(Refusal::new(Rule::SignatureCertificate, "signature certificate", "this one", "another"))
+        }
+    }
+
+    fn served(gateway: &Gateway) -> Router {
+        let judge =
+            Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
+        let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
+        router(gateway.clone(), Admission { structures: Structures::of_classes(StructureClasses::new()), vihf })
+    }
+
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
@@ -507,7 +579,7 @@ mod tests {
         }
         let request = request.body(Body::empty()).unwrap();
         let (gateway, _folder) = gateway(10).await;
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
     }
@@ -590,10 +662,13 @@ mod tests {
         for (broken, path) in cases {
             let (gateway, _folder) = gateway(10).await;
             let refusal = Refusal::new(broken, "client certificate", "this one", "another");
-            let presented: PresentedCertificate =
-                Arc::new(Err(RefusedCertificate { serial: "0a1b".to_owned(), refusal }));
+            let presented: PresentedCertificate = Arc::new(Err(RefusedCertificate {
+                serial: "0a1b".to_owned(),
+                fingerprint: Sha256Hash([1; 32]),
+                refusal,
+            }));
             let request = Request::builder().uri(path).extension(presented).body(Body::empty()).unwrap();
-            let response = router(gateway.clone()).oneshot(request).await.unwrap();
+            let response = served(&gateway).oneshot(request).await.unwrap();
             assert_eq!(response.status(), StatusCode::FORBIDDEN, "{path}");
             assert!(response.headers().contains_key("x-request-id"));
             let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -606,8 +681,11 @@ mod tests {
     #[tokio::test]
     async fn a_full_lane_asks_to_come_back() {
         let (gateway, _folder) = gateway(0).await;
-        let request = Request::builder().uri("/fhir/Patient").body(Body::empty()).unwrap();
-        let response = router(gateway).oneshot(request).await.unwrap();
+        let refusal = Refusal::new(Rule::CertificateClass, "", "", "");
+        let refused = RefusedCertificate { serial: String::new(), fingerprint: Sha256Hash([1; 32]), refusal };
+        let presented: PresentedCertificate = Arc::new(Err(refused));
+        let request = Request::builder().uri("/fhir/Patient").extension(presented).body(Body::empty()).unwrap();
+        let response = served(&gateway).oneshot(request).await.unwrap();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(http::header::RETRY_AFTER));
     }

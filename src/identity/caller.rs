@@ -1,24 +1,40 @@
 //! Caller: who asks, in which mode, for which purpose. Source: B.3, C.4, F.4 (1), contract 3.
+//!
+//! The certificate says who opened the connection, a token may say more: the two must agree
+//! ([`agreement`]), and what cannot be does not exist as a value.
 
-use crate::config::{StructureClass, StructureClasses};
+mod agreement;
+
+use self::agreement::{check_employee, check_organisation, check_person};
+use super::statement::{AccessVisibility, StatedMode, Statement};
+use super::structures::Structures;
+use super::token::Token;
+use crate::config::StructureClass;
 use crate::domain::code::Code;
+use crate::domain::ins::Ins;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::refusal::{Refusal, Rule};
-use crate::tls::client_certificate::{ClientCertificate, Organisation, Subject};
+use crate::tls::client_certificate::ClientCertificate;
+use crate::tls::subject::{self, Organisation, Person, SAVOIR_FAIRE_SYSTEM, Subject};
 
-/// [`Caller::identify`] makes one of a certificate; `Operator` is the local command line. A mode that its certificate cannot have does not exist as a value.
+/// [`Caller::identify`] makes one of a certificate, and of a token where one came; `Operator` is the local command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
-    /// A professional with their own card: deposits and consults.
-    Direct(Professional, Purpose),
+    /// A professional with their own card: deposits and consults. A VIHF `DIRECTE` may say more of them.
+    Direct(Professional, Purpose, Evidence),
+    /// A professional whom their structure authenticated (AIR), named by a token: consults, and deposits nothing.
+    Air(AirProfessional, Purpose, Box<Token>),
+    /// An employee with a card of their structure (CPE): deposits for it, finds and deletes its own.
+    Employee(StructureEmployee, StructurePurpose, Evidence),
     /// A structure without a named professional: deposits, finds and deletes its own.
-    Indirect(Structure),
+    Indirect(Structure, StructurePurpose, Evidence),
     /// The software through which patients set their own lists (Mon espace santé).
     PatientPortal(Structure),
     /// The operator at the gateway's own command line: acts on a patient's written demand, migrates, reads nothing.
     Operator,
 }
 
+/// As the card names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Professional {
     pub id: PsIdNat,
@@ -26,6 +42,37 @@ pub struct Professional {
     pub given: String,
     pub profession: Code,
     pub savoir_faire: Vec<Code>,
+    pub practice: Practice,
+}
+
+/// As the token names them, under the word of their structure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AirProfessional {
+    pub id: PsIdNat,
+    /// Prénom and nom in one text.
+    pub name: String,
+    pub profession: Code,
+    pub savoir_faire: Vec<Code>,
+    /// Where they work: the structure of the token, which the certificate speaks for.
+    pub structure: Structure,
+    pub practice: Practice,
+}
+
+/// Somebody who acts for their structure: what they do is imputed to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StructureEmployee {
+    /// Of the card: the structure and an id within it.
+    pub id: PsIdNat,
+    pub family: String,
+    pub given: String,
+    pub structure: Structure,
+}
+
+/// What somebody practises as: occupational medicine reads nothing of the record but its own (F.1 column T, F.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Practice {
+    Care,
+    OccupationalMedicine,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +93,20 @@ pub enum Purpose {
     Centre15,
 }
 
+/// Of those, what a structure without a named professional may state: it breaks no glass (C.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StructurePurpose {
+    Normal,
+    Centre15,
+}
+
+/// What a caller came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Evidence {
+    Certificate,
+    Token(Box<Token>),
+}
+
 /// `X-Purpose-Of-Use` and `X-Access-Reason` as sent.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PurposeHeaders<'a> {
@@ -54,35 +115,34 @@ pub struct PurposeHeaders<'a> {
 }
 
 impl Caller {
-    /// Tells who is behind a certificate and what for.
+    /// Tells who is behind a certificate, and the token that came over its connection, and what for.
     ///
     /// Errors: `ActorRefused` for insurers, employers and brokers whatever they ask (CSP L1111-18);
-    /// `HeaderValue` for a purpose that is unknown, lacks its reason or that the mode cannot have.
+    /// `TokenMismatch` and `StructureMismatch` where token and certificate disagree, naming both values;
+    /// `HeaderValue` and `ModeRefused` for a purpose that is unknown, lacks its reason or that the mode cannot have.
     pub fn identify(
         certificate: &ClientCertificate,
+        token: Option<Token>,
         headers: PurposeHeaders<'_>,
-        classes: &StructureClasses,
+        structures: &Structures,
     ) -> Result<Self, Refusal> {
+        if let Some(token) = &token {
+            check_class(structures, &token.statement.structure, "token, Identifiant_Structure")?;
+        }
         match &certificate.subject {
-            Subject::Person(person) => {
-                let professional = Professional {
-                    id: person.ps_id.clone(),
-                    family: person.family.clone(),
-                    given: person.given.clone(),
-                    profession: person.profession.clone(),
-                    savoir_faire: person.savoir_faire.clone(),
-                };
-                Ok(Self::Direct(professional, read_purpose(headers)?))
-            }
-            Subject::Organisation(organisation) => of_structure(organisation, headers, classes),
+            Subject::Person(person) => of_person(person, token, headers, structures),
+            Subject::Employee(employee) => of_employee(employee, token, headers, structures),
+            Subject::Organisation(organisation) => of_structure(organisation, token, headers, structures),
         }
     }
 
     /// The identifier under which the journal and ownership know this caller.
     pub fn id(&self) -> CallerId {
         match self {
-            Self::Direct(professional, _) => CallerId::Professional(professional.id.clone()),
-            Self::Indirect(structure) | Self::PatientPortal(structure) => CallerId::Structure(structure.id.clone()),
+            Self::Direct(professional, ..) => CallerId::Professional(professional.id.clone()),
+            Self::Air(professional, ..) => CallerId::Professional(professional.id.clone()),
+            Self::Employee(employee, ..) => CallerId::Structure(employee.structure.id.clone()),
+            Self::Indirect(structure, ..) | Self::PatientPortal(structure) => CallerId::Structure(structure.id.clone()),
             Self::Operator => CallerId::Operator,
         }
     }
@@ -90,7 +150,9 @@ impl Caller {
     pub fn mode(&self) -> &'static str {
         match self {
             Self::Direct(..) => "direct",
-            Self::Indirect(_) => "indirect",
+            Self::Air(..) => "air",
+            Self::Employee(..) => "employee",
+            Self::Indirect(..) => "indirect",
             Self::PatientPortal(_) => "patient_portal",
             Self::Operator => "operator",
         }
@@ -98,8 +160,60 @@ impl Caller {
 
     pub fn purpose(&self) -> &Purpose {
         match self {
-            Self::Direct(_, purpose) => purpose,
-            Self::Indirect(_) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
+            Self::Direct(_, purpose, _) | Self::Air(_, purpose, _) => purpose,
+            Self::Employee(_, StructurePurpose::Centre15, _) | Self::Indirect(_, StructurePurpose::Centre15, _) => {
+                &Purpose::Centre15
+            }
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
+        }
+    }
+
+    /// The professional who reads, whichever way they came in.
+    pub fn professional_id(&self) -> Option<&PsIdNat> {
+        match self {
+            Self::Direct(professional, ..) => Some(&professional.id),
+            Self::Air(professional, ..) => Some(&professional.id),
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => None,
+        }
+    }
+
+    /// The structure that somebody vouches for: a certificate's, or the one a certificate speaks for. What a card
+    /// states of its own place of work nobody checked.
+    pub fn structure_id(&self) -> Option<&StructIdNat> {
+        match self {
+            Self::Air(professional, ..) => Some(&professional.structure.id),
+            Self::Employee(employee, ..) => Some(&employee.structure.id),
+            Self::Indirect(structure, ..) | Self::PatientPortal(structure) => Some(&structure.id),
+            Self::Direct(..) | Self::Operator => None,
+        }
+    }
+
+    pub fn token(&self) -> Option<&Token> {
+        match self {
+            Self::Direct(_, _, Evidence::Token(token))
+            | Self::Employee(_, _, Evidence::Token(token))
+            | Self::Indirect(_, _, Evidence::Token(token))
+            | Self::Air(_, _, token) => Some(token),
+            Self::Direct(..) | Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => {
+                None
+            }
+        }
+    }
+
+    /// Whether the legal representatives of a minor see that this caller was here.
+    pub fn visibility(&self) -> AccessVisibility {
+        self.token().map_or(AccessVisibility::Ordinary, |token| token.statement.visibility)
+    }
+
+    /// A token is about one patient: a request that names another is refused. Errors: `TokenPatient`.
+    pub fn check_patient(&self, requested: &Ins, place: &str) -> Result<(), Refusal> {
+        match self.token().and_then(|token| token.statement.patient.as_ref()) {
+            Some(stated) if stated != requested => {
+                let shown = |ins: &Ins| format!("{} under {}", ins.masked(), ins.authority().oid());
+                let expected = format!("{}, the patient of the token (resource-id)", shown(stated));
+                Err(Refusal::new(Rule::TokenPatient, place, shown(requested), expected))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -141,41 +255,193 @@ impl CallerId {
     }
 }
 
+fn of_person(
+    person: &Person,
+    token: Option<Token>,
+    headers: PurposeHeaders<'_>,
+    structures: &Structures,
+) -> Result<Caller, Refusal> {
+    let purpose = purpose_of(token.as_ref(), headers)?;
+    let statement = token.as_ref().map(|token| &token.statement);
+    if let Some(token) = &token {
+        check_person(token, person)?;
+    }
+    let stated_skills = statement.map(|statement| savoir_faire_of(&statement.roles));
+    let practice = practice_of(stated_skills.as_deref().unwrap_or(&person.savoir_faire), statement, structures);
+    let professional = Professional {
+        id: person.ps_id.clone(),
+        family: person.family.clone(),
+        given: person.given.clone(),
+        profession: person.profession.clone(),
+        savoir_faire: person.savoir_faire.clone(),
+        practice,
+    };
+    Ok(Caller::Direct(professional, purpose, evidence_of(token)))
+}
+
+fn of_employee(
+    employee: &subject::Employee,
+    token: Option<Token>,
+    headers: PurposeHeaders<'_>,
+    structures: &Structures,
+) -> Result<Caller, Refusal> {
+    const PLACE: &str = "client certificate, CN";
+    let Some(certified) = employee.structure() else {
+        let expected = "type digit and number of a structure, `/`, an id within it: what is done is the structure's";
+        return Err(Refusal::new(Rule::ActorRefused, PLACE, employee.id.as_str(), expected));
+    };
+    check_class(structures, &certified, PLACE)?;
+    if let Some(token) = &token {
+        check_employee(token, employee, &certified, structures)?;
+    }
+    let purpose = of_a_structure(&purpose_of(token.as_ref(), headers)?, "purpose of use")?;
+    let id = token.as_ref().map_or(certified, |token| token.statement.structure.clone());
+    let names = employee.name();
+    let employee = StructureEmployee {
+        id: employee.id.clone(),
+        family: names.family,
+        given: names.given,
+        structure: Structure { id, name: employee.organisation.clone() },
+    };
+    Ok(Caller::Employee(employee, purpose, evidence_of(token)))
+}
+
+fn evidence_of(token: Option<Token>) -> Evidence {
+    token.map_or(Evidence::Certificate, |token| Evidence::Token(Box::new(token)))
+}
+
 fn of_structure(
     organisation: &Organisation,
+    token: Option<Token>,
     headers: PurposeHeaders<'_>,
-    classes: &StructureClasses,
+    structures: &Structures,
 ) -> Result<Caller, Refusal> {
-    let structure = Structure { id: organisation.struct_id.clone(), name: organisation.name.clone() };
-    match classes.get(structure.id.as_str()) {
-        Some(StructureClass::Insurer | StructureClass::Employer | StructureClass::Broker) => {
-            return Err(Refusal::new(
-                Rule::ActorRefused,
-                "client certificate, OU",
-                "a structure of a class that no right of access exists for (insurer, employer, broker)",
-                "a care structure or a professional",
-            ));
-        }
-        Some(StructureClass::PatientPortal) => return Ok(Caller::PatientPortal(structure)),
-        None => {}
+    let class = check_class(structures, &organisation.struct_id, "client certificate, OU")?;
+    let structure = |id: &StructIdNat| Structure { id: id.clone(), name: organisation.name.clone() };
+    let purpose = purpose_of(token.as_ref(), headers)?;
+    if class == Some(StructureClass::PatientPortal) {
+        return match token {
+            None => Ok(Caller::PatientPortal(structure(&organisation.struct_id))),
+            Some(token) => Err(Refusal::new(
+                Rule::ModeRefused,
+                "Authorization",
+                token.statement.mode.word(),
+                "no token: the portal carries the patient's own acts, not a professional's",
+            )),
+        };
     }
-    match read_purpose(headers)? {
-        Purpose::Normal => Ok(Caller::Indirect(structure)),
-        other => Err(Refusal::new(
+    let Some(token) = token else {
+        let purpose = of_a_structure(&purpose, "header X-Purpose-Of-Use")?;
+        return Ok(Caller::Indirect(structure(&organisation.struct_id), purpose, Evidence::Certificate));
+    };
+    check_organisation(&token, organisation, structures)?;
+    let stated = structure(&token.statement.structure);
+    if token.statement.mode == StatedMode::Indirecte {
+        let purpose = of_a_structure(&purpose, "token, purposeofuse")?;
+        return Ok(Caller::Indirect(stated, purpose, Evidence::Token(Box::new(token))));
+    }
+    let professional = air_professional(&token.statement, stated, structures)?;
+    Ok(Caller::Air(professional, purpose, Box::new(token)))
+}
+
+/// Who is named by an AIR token: a professional with a national id. A secretary or an automaton consults nothing.
+fn air_professional(
+    statement: &Statement,
+    structure: Structure,
+    structures: &Structures,
+) -> Result<AirProfessional, Refusal> {
+    let refused = |place: &str, found: String, expected: &str| {
+        Refusal::new(Rule::ModeRefused, format!("token, {place}"), found, expected)
+    };
+    let profession = match statement.roles.first() {
+        Some(role) if role.system != NON_PS_SYSTEM => role.clone(),
+        other => {
+            let found = other.map_or_else(|| "nothing".to_owned(), |role| role.code.clone());
+            let expected = "the profession of a professional: in INDIRECTE_RENFORCEE nobody else consults";
+            return Err(refused("role", found, expected));
+        }
+    };
+    let id = statement.subject.id.parse::<PsIdNat>().map_err(|error| {
+        refused("Subject/NameID", statement.subject.id.clone(), &format!("the PS_IdNat of the professional ({error})"))
+    })?;
+    let savoir_faire = savoir_faire_of(&statement.roles);
+    Ok(AirProfessional {
+        id,
+        name: statement.subject.name.clone().unwrap_or_default(),
+        profession,
+        practice: practice_of(&savoir_faire, Some(statement), structures),
+        savoir_faire,
+        structure,
+    })
+}
+
+/// The class that configuration gives a structure. Errors: `ActorRefused` for those without any right.
+fn check_class(
+    structures: &Structures,
+    structure: &StructIdNat,
+    place: &str,
+) -> Result<Option<StructureClass>, Refusal> {
+    match structures.class_of(structure) {
+        Some(StructureClass::Insurer | StructureClass::Employer | StructureClass::Broker) => Err(Refusal::new(
+            Rule::ActorRefused,
+            place,
+            "a structure of a class that no right of access exists for (insurer, employer, broker)",
+            "a care structure or a professional",
+        )),
+        other => Ok(other),
+    }
+}
+
+/// Médecine du travail, by the only savoir-faire that is stated or by the structure.
+fn practice_of(savoir_faire: &[Code], statement: Option<&Statement>, structures: &Structures) -> Practice {
+    let of_structure = statement.and_then(|statement| structures.class_of(&statement.structure));
+    let by_skill = !savoir_faire.is_empty() && savoir_faire.iter().all(|code| code.code == OCCUPATIONAL_MEDICINE);
+    if by_skill || of_structure == Some(StructureClass::OccupationalMedicine) {
+        Practice::OccupationalMedicine
+    } else {
+        Practice::Care
+    }
+}
+
+fn savoir_faire_of(roles: &[Code]) -> Vec<Code> {
+    roles.iter().skip(1).filter(|role| role.system == SAVOIR_FAIRE_SYSTEM).cloned().collect()
+}
+
+fn of_a_structure(purpose: &Purpose, place: &str) -> Result<StructurePurpose, Refusal> {
+    match purpose {
+        Purpose::Normal => Ok(StructurePurpose::Normal),
+        Purpose::Centre15 => Ok(StructurePurpose::Centre15),
+        Purpose::BrisDeGlace { .. } => Err(Refusal::new(
             Rule::ModeRefused,
-            "header X-Purpose-Of-Use",
-            other.code(),
-            "normal: a structure in indirect mode consults nothing, so it has no emergency to state",
+            place,
+            purpose.code(),
+            "normal or centre_15: a structure in indirect mode consults nothing, so it breaks no glass",
         )),
     }
+}
+
+/// The token's purpose; a header may repeat it, and give the reason that a VIHF has no place for.
+fn purpose_of(token: Option<&Token>, headers: PurposeHeaders<'_>) -> Result<Purpose, Refusal> {
+    let Some(token) = token else { return read_purpose(headers) };
+    let stated = &token.statement.purpose;
+    if let Some(header) = headers.purpose.filter(|header| *header != stated.code()) {
+        let expected = format!("{}, as the token says, or no header", stated.code());
+        return Err(Refusal::new(Rule::TokenMismatch, "header X-Purpose-Of-Use", header, expected));
+    }
+    Ok(match (stated, read_reason(headers)) {
+        (Purpose::BrisDeGlace { reason }, given) if reason.trim().is_empty() => {
+            Purpose::BrisDeGlace { reason: given.unwrap_or_else(|| "not stated in the token".to_owned()) }
+        }
+        (stated, _) => stated.clone(),
+    })
 }
 
 fn read_purpose(headers: PurposeHeaders<'_>) -> Result<Purpose, Refusal> {
     match headers.purpose.unwrap_or("normal") {
         "normal" => Ok(Purpose::Normal),
         "centre_15" => Ok(Purpose::Centre15),
-        "bris_de_glace" => match headers.reason.map(str::trim).filter(|reason| !reason.is_empty()) {
-            Some(reason) => Ok(Purpose::BrisDeGlace { reason: reason.chars().take(REASON_CHARS_MAX).collect() }),
+        "bris_de_glace" => match read_reason(headers) {
+            Some(reason) => Ok(Purpose::BrisDeGlace { reason }),
             None => Err(Refusal::new(
                 Rule::HeaderValue,
                 "header X-Access-Reason",
@@ -189,4 +455,16 @@ fn read_purpose(headers: PurposeHeaders<'_>) -> Result<Purpose, Refusal> {
     }
 }
 
+fn read_reason(headers: PurposeHeaders<'_>) -> Option<String> {
+    let reason = headers.reason.map(str::trim).filter(|reason| !reason.is_empty())?;
+    Some(reason.chars().take(REASON_CHARS_MAX).collect())
+}
+
 const REASON_CHARS_MAX: usize = 500;
+/// TRE_A00: secretaries, devices, automata.
+const NON_PS_SYSTEM: &str = "1.2.250.1.213.1.1.4.6";
+/// TRE_R38: Médecine du travail.
+const OCCUPATIONAL_MEDICINE: &str = "SM25";
+
+#[cfg(test)]
+mod tests;

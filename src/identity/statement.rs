@@ -33,6 +33,18 @@ pub enum StatedMode {
     IndirecteRenforcee,
 }
 
+impl StatedMode {
+    pub const ALL: [Self; 3] = [Self::Directe, Self::Indirecte, Self::IndirecteRenforcee];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Directe => "DIRECTE",
+            Self::Indirecte => "INDIRECTE",
+            Self::IndirecteRenforcee => "INDIRECTE_RENFORCEE",
+        }
+    }
+}
+
 /// Who acts: `Subject/NameID` and the subject-id attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatedSubject {

@@ -12,8 +12,8 @@ use crate::store::journal::{FIRST_SEAL, JournalRow, append, last, list_after};
 use crate::store::{Error, Store, Tx};
 
 /// Seals `event` behind the last line, inside the transaction of what it tells of.
-pub async fn record(tx: &mut Tx<'_>, event: &Event) -> Result<(), Error> {
-    let last = last(tx).await?;
+pub fn record(tx: &mut Tx<'_>, event: &Event) -> Result<(), Error> {
+    let last = last(tx);
     let position = last.position + 1;
     let line = serde_json::to_string(event).map_err(|error| Error::Settings(error.to_string()))?;
     let seal = seal(&last.seal, position, &line);

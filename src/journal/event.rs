@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
+use crate::identity::statement::AccessVisibility;
 
 /// What happened, as it is sealed. Field order is part of the format: the line is hashed as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +19,9 @@ pub struct Event {
     pub result: Outcome,
     /// Every entry concerned: a disclosure lists all that it disclosed.
     pub entries: Vec<EntryMention>,
+    /// Lines from before tokens were read have none.
+    #[serde(default)]
+    pub token: StatedToken,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,21 @@ pub enum Actor {
         family: String,
         given: String,
         profession: String,
+    },
+    /// Whom a structure vouches for (AIR).
+    AirProfessional {
+        ps_id: String,
+        name: String,
+        profession: String,
+        struct_id: String,
+        structure: String,
+    },
+    /// For their structure.
+    Employee {
+        card_id: String,
+        name: String,
+        struct_id: String,
+        structure: String,
     },
     Structure {
         struct_id: String,
@@ -54,6 +73,29 @@ pub enum StatedPurpose {
     #[serde(rename = "centre_15")]
     Centre15,
     NotRead,
+}
+
+/// What the token of the request said: the real user although the act is the structure's, the software, the id under
+/// which the VIHF itself is found again (F.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatedToken {
+    #[default]
+    None,
+    Presented {
+        kind: String,
+        id: String,
+        mode: String,
+        user: String,
+        /// Empty where the token says none.
+        user_name: String,
+        role: String,
+        struct_id: String,
+        /// `name version (homologation)`; empty where the token says none.
+        software: String,
+        /// "Connexion secrète": the legal representatives of a minor are not shown this line (J64).
+        hidden_from_legal_representatives: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,13 +176,26 @@ impl Action {
 impl Actor {
     pub fn of(caller: &Caller) -> Self {
         match caller {
-            Caller::Direct(professional, _) => Self::Professional {
+            Caller::Direct(professional, ..) => Self::Professional {
                 ps_id: professional.id.to_string(),
                 family: professional.family.clone(),
                 given: professional.given.clone(),
                 profession: professional.profession.code.clone(),
             },
-            Caller::Indirect(structure) => {
+            Caller::Air(professional, ..) => Self::AirProfessional {
+                ps_id: professional.id.to_string(),
+                name: professional.name.clone(),
+                profession: professional.profession.code.clone(),
+                struct_id: professional.structure.id.to_string(),
+                structure: professional.structure.name.clone(),
+            },
+            Caller::Employee(employee, ..) => Self::Employee {
+                card_id: employee.id.to_string(),
+                name: format!("{} {}", employee.given, employee.family),
+                struct_id: employee.structure.id.to_string(),
+                structure: employee.structure.name.clone(),
+            },
+            Caller::Indirect(structure, ..) => {
                 Self::Structure { struct_id: structure.id.to_string(), name: structure.name.clone() }
             }
             Caller::PatientPortal(structure) => {
@@ -157,6 +212,27 @@ impl StatedPurpose {
             Purpose::Normal => Self::Normal,
             Purpose::BrisDeGlace { reason } => Self::BrisDeGlace { reason: reason.clone() },
             Purpose::Centre15 => Self::Centre15,
+        }
+    }
+}
+
+impl StatedToken {
+    pub fn of(caller: &Caller) -> Self {
+        let Some(token) = caller.token() else { return Self::None };
+        let statement = &token.statement;
+        let software = statement.software.as_ref();
+        Self::Presented {
+            kind: token.kind.word().to_owned(),
+            id: token.id.clone(),
+            mode: statement.mode.word().to_owned(),
+            user: statement.subject.id.clone(),
+            user_name: statement.subject.name.clone().unwrap_or_default(),
+            role: statement.roles.iter().map(|role| role.code.as_str()).collect::<Vec<_>>().join(" "),
+            struct_id: statement.structure.to_string(),
+            software: software
+                .map(|software| format!("{} {} ({})", software.name, software.version, software.homologation))
+                .unwrap_or_default(),
+            hidden_from_legal_representatives: caller.visibility() == AccessVisibility::HiddenFromLegalRepresentatives,
         }
     }
 }

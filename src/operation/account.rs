@@ -1,6 +1,6 @@
 //! Life of a record, for operators: open, close, reopen, show. Source: G.
 
-use super::frame::{not_found, store_failure};
+use super::frame::not_found;
 use super::gateway::Gateway;
 use super::outcome::Journaled;
 use crate::domain::dossier::{Dossier, DossierState};
@@ -44,11 +44,11 @@ impl Gateway {
                     Opening::WasOpen => Outcome::DoneBefore,
                     Opening::IsClosed => Outcome::Refused { rules: vec![Rule::DossierClosed.code().to_owned()] },
                 };
-                record(tx, &attempt.event(Subject::of(id), result, Vec::new())).await?;
+                record(tx, &attempt.event(Subject::of(id), result, Vec::new()))?;
                 Ok(opening)
             })
         });
-        write.await.map(Journaled::new).map_err(store_failure)
+        write.await.map(Journaled::new).map_err(Failure::from)
     }
 
     /// Closes an open record, or reopens a closed one. Errors: `NotFound`.
@@ -62,7 +62,7 @@ impl Gateway {
         let write = self.store.write("move_dossier", move |tx| {
             Box::pin(async move {
                 let Some(dossier) = dossier::find_by_ins(tx, &ins).await? else {
-                    record(tx, &attempt.not_found(Subject::Unknown)).await?;
+                    record(tx, &attempt.not_found(Subject::Unknown))?;
                     return Ok(None);
                 };
                 let (state, result) = match (change, dossier.state) {
@@ -72,11 +72,11 @@ impl Gateway {
                     (AccountMove::Reopen, _) => (dossier.state, Outcome::DoneBefore),
                 };
                 dossier::update_state(tx, dossier.id, state).await?;
-                record(tx, &attempt.event(Subject::of(dossier.id), result, Vec::new())).await?;
+                record(tx, &attempt.event(Subject::of(dossier.id), result, Vec::new()))?;
                 Ok(Some(state))
             })
         });
-        write.await.map_err(store_failure)?.map(Journaled::new).ok_or_else(not_found)
+        write.await.map_err(Failure::from)?.map(Journaled::new).ok_or_else(not_found)
     }
 
     /// The record as an operator sees it: state and list, no document.
@@ -85,7 +85,7 @@ impl Gateway {
         let asked = ins.clone();
         let read =
             self.store.read("show_dossier", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
-        let found = read.await.map_err(store_failure)?;
+        let found = read.await.map_err(Failure::from)?;
         let event = match &found {
             Some(dossier) => attempt.event(Subject::of(dossier.id), done(), Vec::new()),
             None => attempt.not_found(Subject::Unknown),
@@ -108,7 +108,7 @@ impl Gateway {
                 }
             })
         });
-        let rows = read.await.map_err(store_failure)?.ok_or_else(not_found)?;
+        let rows = read.await.map_err(Failure::from)?.ok_or_else(not_found)?;
         let events = rows.into_iter().map(|row| {
             let event = serde_json::from_str(&row.line).map_err(|error| Fault::new("journal line", error))?;
             Ok((row.position, event))
@@ -118,7 +118,7 @@ impl Gateway {
 
     /// Walks the chain of the journal.
     pub async fn verify_journal(&self) -> Result<Verdict, Failure> {
-        verify(&self.store).await.map_err(store_failure)
+        verify(&self.store).await.map_err(Failure::from)
     }
 }
 

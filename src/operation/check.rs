@@ -3,7 +3,7 @@
 //! Every broken rule is collected, so that a sender mends a message once.
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
+use std::hash::{Hash as _, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::domain::dtm::Dtm;
 use crate::domain::ids::{SubmissionSetUuid, UniqueId};
 use crate::domain::ins::Ins;
 use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
-use crate::domain::sha::hex;
+use crate::domain::sha::{Fingerprint, hex};
 use crate::domain::submission_set::SubmissionSet;
 use crate::identity::caller::Caller;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
@@ -48,22 +48,27 @@ impl CheckedSubmission {
 pub(super) struct CheckedDocument {
     pub(super) place: String,
     pub(super) metadata: DocumentMetadata,
-    pub(super) content: Spooled,
+    pub(super) fingerprint: Fingerprint,
     pub(super) relations: Vec<RelationDraft>,
 }
 
+/// Documents, each with its bytes, and every rule that was broken on the way.
+type Completed = (Vec<(CheckedDocument, Spooled)>, Vec<Refusal>);
+
 impl Gateway {
+    /// Checks a submission; gives it back with the bytes of its documents, in their order.
     pub(super) async fn check(
         &self,
         caller: &Caller,
         request: DepositRequest,
         now: Timestamp,
-    ) -> Result<CheckedSubmission, Failure> {
+    ) -> Result<(CheckedSubmission, Vec<Spooled>), Failure> {
         let digest = digest_of(&request);
         if request.documents.is_empty() {
             return Err(Refusal::missing("submission.documents", "at least one document").into());
         }
-        let (documents, mut refusals) = self.complete_all(caller, request.documents, now).await?;
+        let (completed, mut refusals) = self.complete_all(caller, request.documents, now).await?;
+        let (documents, contents): (Vec<_>, Vec<_>) = completed.into_iter().unzip();
         refusals.extend(check_together(&documents));
         let set_draft = request.submission_set.unwrap_or_default();
         if let (true, Some(first)) = (refusals.is_empty(), documents.first()) {
@@ -73,7 +78,7 @@ impl Gateway {
             Some(first) if refusals.is_empty() => {
                 let (set_place, patient_place) = (set_draft.place.clone(), format!("{}.patientId", first.place));
                 let set = self.complete_set(set_draft, caller, first.metadata.patient_id.clone(), now);
-                Ok(CheckedSubmission { set, set_place, patient_place, documents, digest })
+                Ok((CheckedSubmission { set, set_place, patient_place, documents, digest }, contents))
             }
             _ => Err(Failure::Refused(refusals)),
         }
@@ -86,12 +91,16 @@ impl Gateway {
         caller: &Caller,
         drafts: Vec<DocumentDraft>,
         now: Timestamp,
-    ) -> Result<(Vec<CheckedDocument>, Vec<Refusal>), Failure> {
+    ) -> Result<Completed, Failure> {
         let (terminology, config) = (Arc::clone(&self.terminology), Arc::clone(&self.config));
         let institution = institution_of(caller);
         let rules = match caller {
             Caller::Operator => Rules::Migration,
-            Caller::Direct(..) | Caller::Indirect(_) | Caller::PatientPortal(_) => Rules::Deposit,
+            Caller::Direct(..)
+            | Caller::Air(..)
+            | Caller::Employee(..)
+            | Caller::Indirect(..)
+            | Caller::PatientPortal(_) => Rules::Deposit,
         };
         let size_bytes: u64 = drafts.iter().map(|draft| draft.content.fingerprint().size_bytes).sum();
         let completing = move || {
@@ -141,17 +150,15 @@ impl Gateway {
     }
 }
 
-fn complete_each(
-    drafts: Vec<DocumentDraft>,
-    intake: &Intake<'_>,
-) -> Result<(Vec<CheckedDocument>, Vec<Refusal>), Failure> {
+fn complete_each(drafts: Vec<DocumentDraft>, intake: &Intake<'_>) -> Result<Completed, Failure> {
     let (mut documents, mut refusals) = (Vec::new(), Vec::new());
     for mut draft in drafts {
         refusals.extend(check_bytes(&draft));
         match complete_document(&mut draft, intake) {
             Ok(metadata) => {
                 let DocumentDraft { place, content, relations, .. } = draft;
-                documents.push(CheckedDocument { place, metadata, content, relations });
+                let fingerprint = content.fingerprint();
+                documents.push((CheckedDocument { place, metadata, fingerprint, relations }, content));
             }
             Err(Failure::Refused(broken)) => refusals.extend(broken),
             Err(fault) => return Err(fault),
@@ -169,26 +176,35 @@ const ACTIVITY_OTHER: &str = "97";
 
 fn author_of(caller: &Caller) -> Author {
     let person = match caller {
-        Caller::Direct(professional, _) => Some(AuthorPerson {
+        Caller::Direct(professional, ..) => Some(AuthorPerson {
             id: Some(Identifier::new(PS_ID_NAT_OID, professional.id.as_str())),
             kind: PersonKind::Professional,
             family: Some(professional.family.clone()),
             given: Some(professional.given.clone()),
         }),
-        Caller::Indirect(_) | Caller::PatientPortal(_) | Caller::Operator => None,
+        Caller::Employee(employee, ..) => Some(AuthorPerson {
+            id: Some(Identifier::new(PS_ID_NAT_OID, employee.id.as_str())),
+            kind: PersonKind::Professional,
+            family: Some(employee.family.clone()),
+            given: Some(employee.given.clone()),
+        }),
+        // AIR deposits nothing; the others have no person.
+        Caller::Air(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => None,
     };
     Author { person, institution: institution_of(caller), ..Author::default() }
 }
 
 /// The structure behind the certificate: custodian of documents that name none (T-15).
 fn institution_of(caller: &Caller) -> Option<Institution> {
-    match caller {
-        Caller::Indirect(structure) | Caller::PatientPortal(structure) => Some(Institution {
-            id: Some(Identifier::new(STRUCT_ID_NAT_OID, structure.id.as_str())),
-            name: Some(structure.name.clone()),
-        }),
-        Caller::Direct(..) | Caller::Operator => None,
-    }
+    let structure = match caller {
+        Caller::Indirect(structure, ..) | Caller::PatientPortal(structure) => structure,
+        Caller::Employee(employee, ..) => &employee.structure,
+        Caller::Direct(..) | Caller::Air(..) | Caller::Operator => return None,
+    };
+    Some(Institution {
+        id: Some(Identifier::new(STRUCT_ID_NAT_OID, structure.id.as_str())),
+        name: Some(structure.name.clone()),
+    })
 }
 
 /// Hash and size are held against what arrived, never trusted.
@@ -237,22 +253,32 @@ fn other_patient(place: &str, found: &Ins) -> Refusal {
     Refusal::new(Rule::PatientMismatch, place, found.masked(), "one patient for the submission and all its documents")
 }
 
-/// Names a submission by everything that was sent with it. The `Debug` form of the drafts is stable within one
+/// Names a submission by everything that was sent with it. The order of the attributes is stable within one
 /// release; a resend across an upgrade that changed it is refused as a duplicate, never stored twice.
 fn digest_of(request: &DepositRequest) -> Vec<u8> {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{:?}", request.submission_set);
+    let mut digest = Sha256Hasher(Sha256::new());
+    request.submission_set.hash(&mut digest);
     for document in &request.documents {
-        let _ = write!(
-            text,
-            "{:?}{:?}{:?}{:?}{:?}",
-            document.metadata,
-            document.content.fingerprint(),
-            document.declared_hash,
-            document.declared_size,
-            document.relations
-        );
+        document.metadata.hash(&mut digest);
+        document.content.fingerprint().hash(&mut digest);
+        (document.declared_hash, document.declared_size).hash(&mut digest);
+        document.relations.hash(&mut digest);
     }
-    Sha256::digest(text).to_vec()
+    digest.0.finalize().to_vec()
+}
+
+/// Takes in what `derive(Hash)` says of a value: each attribute with its length or kind, so that no two differ alone
+/// in where one ends.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Of no use here: the whole digest is what is asked for.
+    fn finish(&self) -> u64 {
+        let digest: [u8; 32] = self.0.clone().finalize().into();
+        digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+    }
 }

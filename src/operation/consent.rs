@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::frame::{Attempt, access_denied, not_found, store_failure};
+use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{ConsentOutcome, ConsentProvision, ConsentRequest, ConsentState, Journaled};
 use crate::access::decide::{DeclareAuthorisation, Denial, Permit, SetList, decide};
@@ -11,6 +11,7 @@ use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
 use crate::domain::dossier::Dossier;
 use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::ins::Ins;
+use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
@@ -25,16 +26,19 @@ impl Gateway {
         caller: &Caller,
         request: ConsentRequest,
     ) -> Result<Journaled<ConsentOutcome>, Failure> {
+        if let Err(refusal) = caller.check_patient(&request.patient, "Consent.patient") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::SetConsent);
         let asking = caller.clone();
         let write = self.store.write("set_consent", move |tx| {
             Box::pin(async move {
                 let (event, outcome) = set(tx, &attempt, &asking, request).await?;
-                record(tx, &event).await?;
+                record(tx, &event)?;
                 Ok(outcome)
             })
         });
-        write.await.map_err(store_failure)?.map(Journaled::new)
+        write.await.map_err(Failure::from)?.map(Journaled::new)
     }
 
     /// Lines of a patient's list: a professional sees those that name them, the portal and the operator all, and
@@ -44,6 +48,9 @@ impl Gateway {
         caller: &Caller,
         patient: &Ins,
     ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
+        if let Err(refusal) = caller.check_patient(patient, "patient.identifier") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let (asking, patient) = (caller.clone(), patient.clone());
         let read = self.store.read("list_consents", move |tx| {
             Box::pin(async move {
@@ -53,7 +60,7 @@ impl Gateway {
                 }
             })
         });
-        let found = read.await.map_err(store_failure)?;
+        let found = read.await.map_err(Failure::from)?;
         self.write_list_line(caller, found.as_ref().map(|(subject, _)| subject)).await?;
         Ok(Journaled::new(found.map_or_else(Vec::new, |(_, lines)| lines)))
     }
@@ -73,7 +80,7 @@ impl Gateway {
                 visible_lines(tx, &asking, dossier, patient).await.map(Some)
             })
         });
-        let found = read.await.map_err(store_failure)?;
+        let found = read.await.map_err(Failure::from)?;
         let line = found.and_then(|(subject, lines)| {
             let line = lines.into_iter().find(|line| line.id() == id)?;
             Some((subject, line))
@@ -101,7 +108,7 @@ async fn visible_lines(
 ) -> Result<(Subject, Vec<ConsentOutcome>), store::Error> {
     let masked = match caller {
         Caller::PatientPortal(_) | Caller::Operator => document_entry::list_masked(tx, dossier.id).await?,
-        Caller::Direct(..) | Caller::Indirect(_) => Vec::new(),
+        Caller::Direct(..) | Caller::Air(..) | Caller::Employee(..) | Caller::Indirect(..) => Vec::new(),
     };
     let subject = Subject::of(dossier.id);
     let lines = dossier.consents.into_iter().filter(|line| may_see(caller, line));
@@ -125,8 +132,7 @@ async fn set(
     let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
-    if let Caller::Direct(professional, _) = caller {
-        let own = Grantee::Professional(professional.id.clone());
+    if let Some((own, professional)) = own_authorisation(caller) {
         if request.provision != ConsentProvision::List(ConsentKind::Authorisation(own)) {
             let refusal = Refusal::new(
                 Rule::ModeRefused,
@@ -139,7 +145,7 @@ async fn set(
         }
         return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
             Ok(permit) => {
-                let declared_by = DeclaredBy::Professional(professional.id.clone());
+                let declared_by = DeclaredBy::Professional(professional);
                 let rule = permit.rule().code();
                 write_line(tx, attempt, &dossier, request, declared_by, rule).await
             }
@@ -156,6 +162,16 @@ async fn set(
             }
         },
         Err(denial) => Ok(denied(attempt, &dossier, denial)),
+    }
+}
+
+/// Whom a caller may declare authorised, and who declares it: professionals themselves, an employee their structure.
+fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
+    match caller {
+        Caller::Employee(employee, ..) => {
+            Some((Grantee::Structure(employee.structure.id.clone()), employee.id.clone()))
+        }
+        other => other.professional_id().map(|id| (Grantee::Professional(id.clone()), id.clone())),
     }
 }
 
@@ -242,12 +258,11 @@ fn done(rule: &str) -> Outcome {
 fn may_see(caller: &Caller, line: &Consent) -> bool {
     match caller {
         Caller::PatientPortal(_) | Caller::Operator => true,
-        Caller::Indirect(structure) => {
-            line.kind == ConsentKind::Authorisation(Grantee::Structure(structure.id.clone()))
-        }
-        Caller::Direct(professional, _) => match &line.kind {
+        Caller::Employee(..) | Caller::Indirect(..) => matches!(&line.kind,
+            ConsentKind::Authorisation(Grantee::Structure(named)) if Some(named) == caller.structure_id()),
+        Caller::Direct(..) | Caller::Air(..) => match &line.kind {
             ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
-                *ps == professional.id
+                Some(ps) == caller.professional_id()
             }
             _ => false,
         },

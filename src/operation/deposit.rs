@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
-use super::frame::{Attempt, store_failure};
+use super::frame::Attempt;
 use super::gateway::Gateway;
 use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
@@ -21,9 +21,11 @@ use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Fault, Refusal, Rule};
+use crate::spool::Spooled;
 use crate::store::search::{EntryName, find_one};
 use crate::store::submission_set::Known;
-use crate::store::{self, Tx, content, document_entry, dossier, submission_set};
+use crate::store::volume::Placed;
+use crate::store::{self, Tx, document_entry, submission_set};
 
 impl Gateway {
     /// Stores a submission. Sent a second time, it gets the same answer and nothing is stored.
@@ -33,11 +35,11 @@ impl Gateway {
         request: DepositRequest,
     ) -> Result<Journaled<DepositOutcome>, Failure> {
         let bytes = request.documents.iter().map(|document| document.content.fingerprint().size_bytes).sum();
-        let room = self.store.reserve_room(bytes).map_err(store_failure)?;
+        let room = self.store.reserve_room(bytes).map_err(Failure::from)?;
         let place = Arc::clone(&self.writers).acquire_owned().await;
         let place = place.map_err(|error| Fault::new("place of a deposit", error))?;
         let attempt = self.attempt(caller, Action::Deposit);
-        let checked = match self.check(caller, request, attempt.now).await {
+        let (submission, contents) = match self.check(caller, request, attempt.now).await {
             Ok(checked) => checked,
             Err(Failure::Refused(refusals)) => {
                 self.write_line(attempt.refused(Subject::Unknown, &refusals)).await?;
@@ -45,17 +47,35 @@ impl Gateway {
             }
             Err(other) => return Err(other),
         };
+        let submission = self.place(submission, contents).await?;
         let caller = caller.clone();
         let write = self.store.write("deposit", move |tx| {
             Box::pin(async move {
-                let (event, outcome) = store_submission(tx, &attempt, &caller, checked).await?;
-                record(tx, &event).await?;
-                // Held until the bytes are the database's: whoever hangs up before frees neither.
+                let (event, outcome) = store_submission(tx, &attempt, &caller, submission).await?;
+                record(tx, &event)?;
+                // Held until the write is done: whoever hangs up before frees neither.
                 drop((room, place));
                 Ok(outcome)
             })
         });
-        write.await.map_err(store_failure)?.map(Journaled::new).map_err(Failure::Journaled)
+        write.await.map_err(Failure::from)?.map(Journaled::new).map_err(Failure::Journaled)
+    }
+}
+
+/// A checked submission whose documents are on stable storage, in its order.
+struct PlacedSubmission {
+    checked: CheckedSubmission,
+    documents: Vec<Placed>,
+}
+
+impl Gateway {
+    /// Before the write, not in it: the one writer waits for no disk but its own.
+    async fn place(&self, checked: CheckedSubmission, contents: Vec<Spooled>) -> Result<PlacedSubmission, Failure> {
+        let mut documents = Vec::with_capacity(contents.len());
+        for content in contents {
+            documents.push(self.store.place(content).await.map_err(Failure::from)?);
+        }
+        Ok(PlacedSubmission { checked, documents })
     }
 }
 
@@ -65,9 +85,16 @@ async fn store_submission(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
     caller: &Caller,
-    submission: CheckedSubmission,
+    placed: PlacedSubmission,
 ) -> Result<Stored, store::Error> {
-    let Some(dossier) = dossier::find_by_ins(tx, &submission.set.patient_id).await? else {
+    let PlacedSubmission { checked: submission, documents } = placed;
+    if let Err(refusal) = caller.check_patient(&submission.set.patient_id, &submission.patient_place) {
+        return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
+    }
+    let set = &submission.set;
+    let found = submission_set::find_with_dossier(tx, &set.patient_id, &set.unique_id, submission.first_unique_id());
+    let (dossier, known) = found.await?;
+    let Some(dossier) = dossier else {
         let found = submission.set.patient_id.masked();
         let refusal =
             Refusal::new(Rule::UnknownPatient, submission.patient_place, found, "a patient whose record is open here");
@@ -78,7 +105,6 @@ async fn store_submission(
         Ok(permit) => permit,
         Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
     };
-    let known = submission_set::find_known(tx, &submission.set.unique_id, submission.first_unique_id()).await?;
     if let Some(known) = known.as_ref().filter(|known| is_same(known, &submission, &permit)) {
         let known = known.clone();
         return sent_before(tx, attempt, submission, &known).await;
@@ -88,7 +114,7 @@ async fn store_submission(
     if !refusals.is_empty() {
         return Ok(refused(attempt, subject, refusals));
     }
-    insert(tx, attempt, &permit, submission, targets).await
+    insert(tx, attempt, &permit, submission, documents, targets).await
 }
 
 fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposit>) -> bool {
@@ -112,8 +138,7 @@ async fn sent_before(
     for (document, (logical_id, associations)) in submission.documents.into_iter().zip(stored) {
         let replaces = |association: &&Association| association.kind == RelationKind::Replaces;
         let replaced = associations.iter().filter(replaces).map(|association| association.target).collect();
-        let fingerprint = document.content.fingerprint();
-        let entry = first_version(logical_id, document.metadata, fingerprint, &outcome, associations);
+        let entry = first_version(logical_id, document.metadata, document.fingerprint, &outcome, associations);
         outcome.entries.push(DepositedEntry { entry, replaced });
     }
     let mentions = outcome.entries.iter().map(|deposited| EntryMention::of(&deposited.entry)).collect();
@@ -199,14 +224,15 @@ async fn insert(
     attempt: &Attempt,
     permit: &Permit<Deposit>,
     submission: CheckedSubmission,
+    documents: Vec<Placed>,
     targets: Vec<Vec<Association>>,
 ) -> Result<Stored, store::Error> {
     let now = attempt.now;
     let set = submission.set;
-    submission_set::insert(tx, permit, &set, &submission.digest, now).await?;
+    submission_set::insert(tx, permit, &set, &submission.digest, now);
     let mut outcome = DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now };
     let mut mentions = Vec::new();
-    for (document, associations) in submission.documents.into_iter().zip(targets) {
+    for ((document, placed), associations) in submission.documents.into_iter().zip(documents).zip(targets) {
         let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
@@ -214,10 +240,8 @@ async fn insert(
                 replaced.push(association.target);
             }
         }
-        let fingerprint = document.content.fingerprint();
-        let stored = content::insert(tx, permit, document.content).await?;
-        let entry = first_version(LogicalId::new(), document.metadata, fingerprint, &outcome, associations);
-        document_entry::insert(tx, permit, &entry, stored).await?;
+        let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
+        document_entry::insert(tx, permit, &entry, placed)?;
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
     }

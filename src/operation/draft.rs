@@ -21,7 +21,7 @@ pub struct DepositRequest {
 }
 
 /// What a List of ITI-65 or a registry package says of the submission.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Hash)]
 pub struct SubmissionSetDraft {
     /// Where the face found it, in the sender's terms: `Bundle.entry[0].resource`.
     pub place: String,
@@ -49,7 +49,7 @@ pub struct DocumentDraft {
 }
 
 /// Like `DocumentMetadata`, before what is missing has been taken from the CDA header.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, Hash)]
 pub struct MetadataDraft {
     pub unique_id: Option<UniqueId>,
     pub patient_id: Option<Ins>,
@@ -75,14 +75,14 @@ pub struct MetadataDraft {
 }
 
 /// What the new document is to an older one, by whichever name the sender knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct RelationDraft {
     pub place: String,
     pub kind: RelationKind,
     pub target: TargetName,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TargetName {
     Logical(LogicalId),
     Entry(EntryUuid),

@@ -2,7 +2,6 @@
 
 use jiff::Timestamp;
 
-use super::frame::store_failure;
 use super::gateway::Gateway;
 use super::outcome::{AuthorisationStatus, Existence, Journaled};
 use crate::domain::dossier::Dossier;
@@ -15,11 +14,14 @@ use crate::store::dossier;
 impl Gateway {
     /// Open to every admitted caller (F.1, first row). `None`: nobody of that INS has a record here.
     pub async fn existence(&self, caller: &Caller, ins: &Ins) -> Result<Journaled<Option<Existence>>, Failure> {
+        if let Err(refusal) = caller.check_patient(ins, "identifier") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Existence);
         let asked = ins.clone();
         let read =
             self.store.read("existence", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
-        let found = read.await.map_err(store_failure)?;
+        let found = read.await.map_err(Failure::from)?;
         let event = match &found {
             Some(dossier) => {
                 let result = Outcome::Done { rule: "F.1 TD0.2".to_owned() };
@@ -33,16 +35,13 @@ impl Gateway {
 }
 
 fn describe(dossier: Dossier, asked: &Ins, caller: &Caller, now: Timestamp) -> Existence {
-    let (authorisation, is_medecin_traitant) = match caller {
-        Caller::Direct(professional, _) => {
-            let id = &professional.id;
-            let valid = dossier.is_authorised(id, None, now) && !dossier.is_blocked(id, now);
+    let (authorisation, is_medecin_traitant) = match caller.professional_id() {
+        Some(id) => {
+            let valid = dossier.is_authorised(id, caller.structure_id(), now) && !dossier.is_blocked(id, now);
             let status = if valid { AuthorisationStatus::Valid } else { AuthorisationStatus::None };
             (status, valid && dossier.is_medecin_traitant(id, now))
         }
-        Caller::Indirect(_) | Caller::PatientPortal(_) | Caller::Operator => {
-            (AuthorisationStatus::NotApplicable, false)
-        }
+        None => (AuthorisationStatus::NotApplicable, false),
     };
     let others = dossier.ins.into_iter().filter(|ins| ins != asked);
     let ins = std::iter::once(asked.clone()).chain(others).collect();

@@ -7,15 +7,15 @@ use crate::access::decide::Denial;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, Subject};
-use crate::refusal::{Failure, Fault, Refusal, Rule};
-use crate::store;
+use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::refusal::{Failure, Refusal, Rule};
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
 #[derive(Debug, Clone)]
 pub(super) struct Attempt {
     actor: Actor,
     purpose: StatedPurpose,
+    token: StatedToken,
     action: Action,
     pub(super) now: Timestamp,
 }
@@ -30,6 +30,7 @@ impl Attempt {
             dossier,
             result,
             entries,
+            token: self.token.clone(),
         }
     }
 
@@ -49,33 +50,35 @@ impl Attempt {
 
 impl Gateway {
     pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
-        Attempt { actor: Actor::of(caller), purpose: StatedPurpose::of(caller), action, now: self.clock.now() }
+        let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of(caller));
+        Attempt { actor, purpose, token, action, now: self.clock.now() }
     }
 
     /// Writes down a request that a face could not read, or that the caller had no business to make.
     ///
     /// Gives the failure back, so that a face ends with `return Err(gateway.turn_away(..).await)`. What is
-    /// written down already is left alone; so is "busy", for which no line is worth more load. When even the
-    /// journal cannot be written, that is the failure.
+    /// written down already is left alone; so are "busy" and "too many requests", for which no line is worth more
+    /// load. When even the journal cannot be written, that is the failure.
     pub async fn turn_away(&self, caller: &Caller, failure: Failure) -> Failure {
         let attempt = self.attempt(caller, Action::Request);
         self.write_down(&attempt, failure).await
     }
 
     /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
-    pub async fn turn_away_unidentified(&self, certificate_serial: &str, refusal: Refusal) -> Failure {
+    pub async fn turn_away_unidentified(&self, certificate_serial: &str, failure: impl Into<Failure>) -> Failure {
         let attempt = Attempt {
             actor: Actor::Unidentified { certificate_serial: certificate_serial.to_owned() },
             purpose: StatedPurpose::NotRead,
+            token: StatedToken::None,
             action: Action::Request,
             now: self.clock.now(),
         };
-        self.write_down(&attempt, refusal.into()).await
+        self.write_down(&attempt, failure.into()).await
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {
         match failure {
-            Failure::Refused(refusals) if refusals.iter().all(|refusal| refusal.rule != Rule::Busy) => {
+            Failure::Refused(refusals) if !refusals.iter().any(is_of_load) => {
                 match self.write_line(attempt.refused(Subject::Unknown, &refusals)).await {
                     Ok(()) => Failure::Journaled(refusals),
                     Err(failure) => failure,
@@ -87,22 +90,13 @@ impl Gateway {
 
     /// Makes one line durable by itself: what a read does before anything leaves.
     pub(super) async fn write_line(&self, event: Event) -> Result<(), Failure> {
-        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event).await }));
-        write.await.map_err(store_failure)
+        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
+        write.await.map_err(Failure::from)
     }
 }
 
-/// What the caller can do about a store error: wait, or nothing.
-pub(super) fn store_failure(error: store::Error) -> Failure {
-    match error {
-        store::Error::Busy => {
-            Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
-        }
-        store::Error::Full => {
-            Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
-        }
-        other => Fault::new("store", other).into(),
-    }
+fn is_of_load(refusal: &Refusal) -> bool {
+    matches!(refusal.rule, Rule::Busy | Rule::TooManyRequests)
 }
 
 /// Absent, or hidden from this caller: one and the same answer, once its line is written.

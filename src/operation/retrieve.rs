@@ -13,14 +13,12 @@ use crate::domain::ids::LogicalId;
 use crate::identity::caller::Caller;
 use crate::journal::event::Action;
 use crate::refusal::{Failure, Fault};
-use crate::store::Store;
-use crate::store::content::{CHUNK_BYTES, DocumentId, read_chunk};
+use crate::store::volume::OpenDocument;
 
 /// A document that may now be read, piece by piece.
 pub struct Retrieved {
     pub entry: DocumentEntry,
-    store: Store,
-    document: DocumentId,
+    document: OpenDocument,
 }
 
 /// Pieces of a document on their way out.
@@ -30,30 +28,30 @@ impl Gateway {
     /// The document itself. Absent and hidden: `Rule::NotFound`.
     pub async fn retrieve(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<Retrieved>, Failure> {
         let attempt = self.attempt(caller, Action::Retrieve);
-        let (entry, document) = self.read_one(caller, &attempt, id).await?;
-        Ok(Journaled::new(Retrieved { entry, store: self.store.clone(), document }))
+        let (entry, location) = self.read_one(caller, &attempt, id).await?;
+        let document = self.store.open_document(location).await.map_err(Failure::from)?;
+        Ok(Journaled::new(Retrieved { entry, document }))
     }
 }
 
 impl Retrieved {
-    /// The bytes of `range`, which must lie within `0..entry.fingerprint.size_bytes`; one chunk in memory at a time.
+    /// The bytes of `range`, which must lie within `0..entry.fingerprint.size_bytes`; one piece in memory at a time.
     pub fn stream(self, range: Range<u64>) -> Pieces {
-        const CHUNK: u64 = CHUNK_BYTES as u64;
-        let Self { store, document, .. } = self;
+        let document = self.document;
         let pieces = stream::try_unfold(range, move |left| {
-            let store = store.clone();
+            let document = document.clone();
             async move {
                 if left.is_empty() {
                     return Ok(None);
                 }
-                let position = left.start / CHUNK;
-                let read = store.read("retrieve", move |tx| Box::pin(read_chunk(tx, document, position)));
-                let chunk = Bytes::from(read.await.map_err(|error| Fault::new("read a document", error))?);
-                let end = left.end.min((position + 1) * CHUNK);
-                let within = |at: u64| usize::try_from(at - position * CHUNK).unwrap_or(CHUNK_BYTES).min(chunk.len());
-                Ok(Some((chunk.slice(within(left.start)..within(end)), end..left.end)))
+                let count = usize::try_from(left.end - left.start).map_or(PIECE_BYTES, |all| all.min(PIECE_BYTES));
+                let piece = document.read(left.start, count).await;
+                let piece = piece.map_err(|error| Fault::new("read a document", error))?;
+                Ok(Some((piece, left.start + count as u64..left.end)))
             }
         });
         Box::pin(pieces)
     }
 }
+
+const PIECE_BYTES: usize = 512 * 1024;

@@ -1,6 +1,6 @@
 //! Search: criteria -> entries and totals, through the decision, behind the journal. TD3.1, TD3.2 by id.
 
-use super::frame::{Attempt, access_denied, not_found, store_failure};
+use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Consult, Denial, Permit, decide};
@@ -11,8 +11,8 @@ use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::content::DocumentId;
 use crate::store::search::{EntryName, Found, find, find_one};
+use crate::store::volume::Location;
 use crate::store::{self, Tx, document_entry, dossier};
 
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
@@ -34,6 +34,10 @@ impl Gateway {
             let refusal = Refusal::new(Rule::ParameterMissing, "parameters", "no patient", expected);
             return Err(self.turn_away(caller, refusal.into()).await);
         }
+        if let Some(Err(refusal)) = criteria.patient.as_ref().map(|ins| caller.check_patient(ins, "patient.identifier"))
+        {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Search);
         let (asking, wanted, now) = (caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
@@ -45,7 +49,7 @@ impl Gateway {
                 }
             })
         });
-        let reading = reading.await.map_err(store_failure)?;
+        let reading = reading.await.map_err(Failure::from)?;
         self.write_line(search_event(&attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
@@ -70,7 +74,7 @@ impl Gateway {
         caller: &Caller,
         attempt: &Attempt,
         id: LogicalId,
-    ) -> Result<(DocumentEntry, DocumentId), Failure> {
+    ) -> Result<(DocumentEntry, Location), Failure> {
         let (asking, now) = (caller.clone(), attempt.now);
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
@@ -87,7 +91,7 @@ impl Gateway {
                 }
             })
         });
-        let reading = reading.await.map_err(store_failure)?;
+        let reading = reading.await.map_err(Failure::from)?;
         self.write_line(read_event(attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
@@ -98,7 +102,7 @@ impl Gateway {
 
 /// A structure in indirect mode finds its own everywhere: nowhere is it told "no right", only "nothing".
 fn consults(caller: &Caller) -> bool {
-    !matches!(caller, Caller::Indirect(_))
+    !matches!(caller, Caller::Employee(..) | Caller::Indirect(..))
 }
 
 /// The record that the criteria name: the patient's, or that of the entry asked for.
@@ -128,7 +132,7 @@ fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {
     }
 }
 
-fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, DocumentId)>>) -> Event {
+fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, Location)>>) -> Event {
     match reading {
         Reading::Permitted(permit, Some((entry, _))) => {
             attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])

@@ -17,6 +17,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::frames::FrameBudget;
+use crate::limits::count_limited;
+
 /// Shared by the stream, the requests and the task of one connection.
 pub(super) struct Activity {
     /// Requests that a handler works on: it has its own time limits.
@@ -208,15 +211,23 @@ impl HttpBody for Answer {
     }
 }
 
-/// A stream that tells its connection's [`Activity`] when bytes arrive.
+/// A stream that tells its connection's [`Activity`] when bytes arrive, and ends when they are a flood of frames.
 pub(super) struct Watched<S> {
     stream: S,
     activity: Arc<Activity>,
+    /// Of HTTP/2.
+    frames: Option<FrameBudget>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
+    pub(super) fn new(stream: S, activity: Arc<Activity>, frames: Option<FrameBudget>) -> Self {
+        Self { stream, activity, frames }
+    }
+
+    fn wrote(&mut self, outcome: &Poll<io::Result<usize>>) {
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, outcome) {
+            frames.wrote(*bytes);
+        }
     }
 }
 
@@ -226,6 +237,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.activity.read_some();
+            if let Some(frames) = &mut self.frames {
+                frames.read(&buf.filled()[before..], Instant::now()).map_err(|flood| {
+                    count_limited("http2_frames");
+                    io::Error::other(flood)
+                })?;
+            }
         }
         outcome
     }
@@ -233,7 +250,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(&outcome);
+        outcome
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -249,7 +268,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(&outcome);
+        outcome
     }
 
     fn is_write_vectored(&self) -> bool {

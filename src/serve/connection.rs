@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::activity::{Activity, Answer, Wait, Watched};
+use super::frames::FrameBudget;
 use crate::config::Limits;
 use crate::tls::listener::Protocol;
 
@@ -38,6 +39,11 @@ impl Waits {
     pub(super) fn new(limits: &Limits) -> Self {
         Self { head: limits.header_timeout(), idle: Duration::from_secs(limits.idle_seconds) }
     }
+
+    /// Of a connection that is there for one answer.
+    pub(super) fn brief(self) -> Self {
+        Self { idle: self.head, ..self }
+    }
 }
 
 /// Serves a connection until either end is done with it.
@@ -47,7 +53,8 @@ where
     A: Answers,
 {
     let activity = Activity::new();
-    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+    let frames = (protocol == Protocol::Http2).then(|| FrameBudget::new(Instant::now()));
+    let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), frames));
     let of_requests = Arc::clone(&activity);
     let service = service_fn(move |request: Request<Incoming>| {
         let handling = of_requests.begin();
@@ -143,7 +150,7 @@ fn http2_settings() -> http2::Builder<TokioExecutor> {
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(HEADER_LIST_BYTES_MAX)
         .max_pending_accept_reset_streams(RESET_STREAMS_MAX)
-        .max_local_error_reset_streams(RESET_STREAMS_MAX)
+        .max_local_error_reset_streams(ERRONEOUS_STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
@@ -154,10 +161,15 @@ fn http2_settings() -> http2::Builder<TokioExecutor> {
 
 const HEADERS_MAX: usize = 100;
 const HEADER_BYTES_MAX: usize = 32 * 1024;
+/// A list of four times that, or one in more than a few CONTINUATION frames, ends the connection; one between gets
+/// 431. Counts 32 bytes a header, however short they are sent (RFC 9113 section 6.5.2).
 const HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
 const STREAMS_MAX: u32 = 64;
-/// Streams opened and reset at once are the cheapest attack on HTTP/2.
+/// Reset by the client before a handler saw them: the cheapest attack on HTTP/2. What comes after is [`FrameBudget`]'s.
 const RESET_STREAMS_MAX: usize = 20;
+/// Refused or reset by us, while the connection lasts: a client that does not know our limit of streams yet may
+/// open a hundred at once.
+const ERRONEOUS_STREAMS_MAX: usize = 200;
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 /// What one connection may have sent that no handler has read yet.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;

@@ -44,8 +44,8 @@ impl Checkpoint {
 
 /// Between two copies: many commits share one.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Of 16 KiB: a log of 32 MiB is worth starting anew.
-const LONG_LOG_PAGES: i64 = 2048;
+/// Of 4 KiB: a log of 32 MiB is worth starting anew.
+const LONG_LOG_PAGES: i64 = 8192;
 
 async fn copy_along(mut commits: mpsc::Receiver<()>, to_finish: Arc<AtomicBool>, mut connection: SqliteConnection) {
     while commits.recv().await.is_some() {

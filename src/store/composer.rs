@@ -88,6 +88,11 @@ impl Composer {
         self.push("))");
     }
 
+    /// The statement as far as it is composed.
+    pub(super) fn finish(self) -> (String, Vec<Param>) {
+        (self.text, self.params)
+    }
+
     pub(super) async fn fetch_all(self, tx: &mut Tx<'_>) -> Result<Vec<Row>, Error> {
         tx.fetch_composed(self.text, self.params).await
     }

@@ -10,19 +10,25 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use metrics::histogram;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqlStr};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _, SqlStr};
+use uuid::Uuid;
 
 use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
 use super::group_commit::GroupCommit;
+use super::volume::{Location, OpenDocument, Placed, Volumes};
+use crate::spool::Spooled;
 
 /// The embedded database: one writer that shares syncs, a pool of readers.
 #[derive(Clone)]
 pub struct Store {
     writer: GroupCommit,
     readers: SqlitePool,
+    volumes: Volumes,
     file: PathBuf,
     room: Room,
     /// Bytes that deposits under way may yet write.
@@ -32,19 +38,21 @@ pub struct Store {
 /// How much room deposits may use.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
-    /// Of the database file; 0 for no limit but the disk.
+    /// Of the database file and the documents together; 0 for no limit but the disk.
     pub bytes_max: u64,
     /// Left free on the disk for the journal, so that reads go on when deposits no longer fit.
     pub free_bytes_min: u64,
 }
 
 impl Store {
-    /// Opens the SQLite file (made when absent) and migrates it. Refuses a schema newer than this program.
-    pub async fn open_sqlite(file: &Path, room: Room) -> Result<Self, Error> {
+    /// Opens the SQLite file and the folder of documents (made when absent) and migrates the schema. Refuses one
+    /// newer than this program.
+    pub async fn open_sqlite(file: &Path, documents: &Path, room: Room) -> Result<Self, Error> {
         make_private(file)?;
         let options = sqlite_options(file);
         let mut connection = options.connect().await.map_err(|error| Error::driver("open database", error))?;
         migrator().run_direct(None, &mut connection, false).await?;
+        let volumes = Volumes::open(documents, identity(&mut connection).await?)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
@@ -56,6 +64,7 @@ impl Store {
         Ok(Self {
             writer: GroupCommit::start(connection, Checkpoint::start(copier))?,
             readers,
+            volumes,
             file: file.to_owned(),
             room,
             reserved: Arc::default(),
@@ -89,22 +98,39 @@ impl Store {
         outcome
     }
 
+    /// Puts the bytes of a document on stable storage, for a write that will name them.
+    ///
+    /// Errors: `Full`; what the disk says.
+    pub async fn place(&self, content: Spooled) -> Result<Placed, Error> {
+        self.volumes.place(content).await
+    }
+
+    /// Opens a document that a permit has shown.
+    pub async fn open_document(&self, location: Location) -> Result<OpenDocument, Error> {
+        self.volumes.open_document(location).await
+    }
+
     /// Keeps room for a deposit of `bytes` until the reservation is dropped.
     ///
     /// Errors: `Full` when it would eat, with those under way, the room that the journal keeps.
     pub fn reserve_room(&self, bytes: u64) -> Result<Reservation, Error> {
-        // Bytes are written twice: to the write-ahead log, later to the file.
-        let wanted = bytes.saturating_mul(2);
+        let wanted = bytes.saturating_add(METADATA_BYTES);
         let reservation = Reservation { reserved: Arc::clone(&self.reserved), bytes: wanted };
         let under_way = self.reserved.fetch_add(wanted, Ordering::Relaxed).saturating_add(wanted);
-        let used = std::fs::metadata(&self.file)?.len();
-        if self.room.bytes_max > 0 && used.saturating_add(under_way / 2) > self.room.bytes_max {
+        let used = std::fs::metadata(&self.file)?.len().saturating_add(self.volumes.used_bytes());
+        if self.room.bytes_max > 0 && used.saturating_add(under_way) > self.room.bytes_max {
             return Err(Error::Full);
         }
+        // The two may be on different disks, and each keeps its reserve.
         let folder = self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < self.room.free_bytes_min.saturating_add(under_way) { Err(Error::Full) } else { Ok(reservation) }
+        for folder in [folder, self.volumes.folder()] {
+            let disk = rustix::fs::statvfs(folder).map_err(std::io::Error::from)?;
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            if free < self.room.free_bytes_min.saturating_add(under_way) {
+                return Err(Error::Full);
+            }
+        }
+        Ok(reservation)
     }
 
     /// Whether the writer gets through to the disk: what readiness means.
@@ -131,6 +157,15 @@ fn make_private(file: &Path) -> Result<(), Error> {
     made.map(drop).map_err(|error| Error::Settings(format!("{}: {error}", file.display())))
 }
 
+/// The name that the database gave itself when it was made; its volumes bear it.
+async fn identity(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
+    let row = sqlx::query("SELECT identity FROM store").fetch_one(connection).await;
+    let text: String = row.and_then(|row| row.try_get(0)).map_err(|error| Error::driver("store identity", error))?;
+    text.parse().map_err(|error| Error::inconsistent("store", error))
+}
+
+/// What a deposit writes beside its documents, twice: to the write-ahead log and to the file.
+const METADATA_BYTES: u64 = 64 * 1024;
 const READERS: u32 = 4;
 const READER_WAIT: Duration = Duration::from_secs(5);
 /// How long a statement waits for another process (an operator's command) to finish its write.
@@ -149,19 +184,23 @@ fn sqlite_options(file: &Path) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", WAL_LEFT_BYTES)
         .pragma("cache_size", CACHE_KIB)
+        // One trip, one text: as many as there are shapes of usual deposits.
+        .statement_cache_capacity(STATEMENTS_KEPT)
         .disable_statement_logging()
 }
 
-const PAGE_BYTES: u32 = 16384;
+const STATEMENTS_KEPT: usize = 256;
+const PAGE_BYTES: u32 = 4096;
 const WAL_LEFT_BYTES: &str = "67108864";
 /// Negative: KiB. Holds a usual batch of deposits; the page cache of the system does the rest.
 const CACHE_KIB: &str = "-8192";
 
 fn migrator() -> Migrator {
-    const MIGRATIONS: [(i64, &str, &str); 3] = [
+    const MIGRATIONS: [(i64, &str, &str); 4] = [
         (1, "dossier", include_str!("migrations/sqlite/0001_dossier.sql")),
         (2, "document", include_str!("migrations/sqlite/0002_document.sql")),
         (3, "journal", include_str!("migrations/sqlite/0003_journal.sql")),
+        (4, "assertion", include_str!("migrations/sqlite/0004_assertion.sql")),
     ];
     let migrations = MIGRATIONS.map(|(version, name, text)| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, SqlStr::from_static(text), false)
@@ -185,9 +224,13 @@ mod tests {
     #[tokio::test]
     async fn a_new_database_and_its_log_are_for_their_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let _store = Store::open_sqlite(&folder.path().join("carnet.db"), Room { bytes_max: 0, free_bytes_min: 0 })
-            .await
-            .unwrap();
+        let _store = Store::open_sqlite(
+            &folder.path().join("carnet.db"),
+            &folder.path().join("d"),
+            Room { bytes_max: 0, free_bytes_min: 0 },
+        )
+        .await
+        .unwrap();
         for file in ["carnet.db", "carnet.db-wal"] {
             let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");

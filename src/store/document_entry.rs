@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::composer::Composer;
-use super::content::DocumentId;
 use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use super::search::fold;
+use super::volume::{Location, Placed};
 use crate::access::decide::{Act, Deposit, Permit};
 use crate::access::visibility::Visibility;
 use crate::domain::association::{Association, RelationKind};
@@ -24,23 +24,18 @@ use crate::domain::patient::{SourcePatient, SourcePatientInfo};
 use crate::domain::sha::{Fingerprint, Sha1Hash, Sha256Hash};
 use crate::domain::status::AvailabilityStatus;
 
-/// Writes an entry with its labels, authors, lists and associations.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    entry: &DocumentEntry,
-    document: DocumentId,
-) -> Result<(), Error> {
-    let row = tx.fetch_optional(INSERT, entry_params(permit, entry, document)).await?;
-    let entry_id = row.ok_or_else(|| Error::inconsistent("document_entry", "no id returned"))?.integer(0)?;
+/// Writes an entry, whose bytes are `document`, with its labels, authors, lists and associations.
+pub fn insert(tx: &mut Tx<'_>, permit: &Permit<Deposit>, entry: &DocumentEntry, document: Placed) -> Result<(), Error> {
+    tx.write(INSERT, entry_params(permit, entry, document.location())?);
+    tx.hold(document);
     let labels = &entry.metadata.confidentiality.labels;
-    let labels: Vec<_> = labels.iter().map(|label| vec![entry_id.into(), label.code().into()]).collect();
-    insert_rows(tx, INSERT_LABELS, labels).await?;
-    insert_authors(tx, entry_id, &entry.metadata).await?;
-    insert_items(tx, entry_id, &entry.metadata).await?;
+    let labels = labels.iter().map(|label| vec![label.code().into()]).collect();
+    insert_below(tx, INSERT_LABELS, entry.logical_id, labels);
+    insert_below(tx, INSERT_AUTHORS, entry.logical_id, author_rows(&entry.metadata));
+    insert_below(tx, INSERT_ITEMS, entry.logical_id, item_rows(&entry.metadata));
     for association in &entry.associations {
         let (source, target) = (entry.logical_id.to_string(), association.target.to_string());
-        tx.execute(INSERT_ASSOCIATION, vec![source.into(), association.kind.code().into(), target.into()]).await?;
+        tx.write(INSERT_ASSOCIATION, vec![source.into(), association.kind.code().into(), target.into()]);
     }
     Ok(())
 }
@@ -129,7 +124,7 @@ pub(super) async fn read_entries(
     tx: &mut Tx<'_>,
     rows: &[Row],
     visibility: &Visibility,
-) -> Result<Vec<(DocumentEntry, DocumentId)>, Error> {
+) -> Result<Vec<(DocumentEntry, Location)>, Error> {
     let ids = rows.iter().map(|row| row.integer(0)).collect::<Result<Vec<_>, _>>()?;
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -226,12 +221,13 @@ async fn list_associations(tx: &mut Tx<'_>, ids: &[i64], visibility: &Visibility
     composer.fetch_all(tx).await
 }
 
-fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, document: DocumentId) -> Vec<Param> {
+fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, location: Location) -> Result<Vec<Param>, Error> {
     let metadata = &entry.metadata;
+    let Fingerprint { sha1, sha256, size_bytes } = entry.fingerprint;
+    let number = |number: u64| i64::try_from(number).map_err(|error| Error::inconsistent(TABLE, error));
     let mut params: Vec<Param> = vec![
         permit.dossier().to_string().into(),
         entry.submission_set.to_string().into(),
-        document.0.into(),
         entry.logical_id.to_string().into(),
         metadata.unique_id.to_urn().into(),
         metadata.patient_id.authority().oid().into(),
@@ -269,30 +265,33 @@ fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, document: Docum
         source.info.birth_date.map(Dtm::to_hl7).into(),
         source.info.sex.clone().into(),
         metadata.confidentiality.level.code().into(),
+        sha1.0.to_vec().into(),
+        sha256.0.to_vec().into(),
+        number(size_bytes)?.into(),
+        location.volume.into(),
+        number(location.offset)?.into(),
         entry.entry_uuid.to_string().into(),
         entry.version.into(),
         entry.registered.into(),
         entry.availability_status.word().into(),
     ]);
-    params
+    Ok(params)
 }
 
-async fn insert_authors(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
+fn author_rows(metadata: &DocumentMetadata) -> Vec<Vec<Param>> {
     let custodian =
         metadata.custodian.clone().map(|institution| Author { institution: Some(institution), ..Author::default() });
     let authors = metadata.authors.iter().map(|author| ("author", author));
     let authenticator = metadata.legal_authenticator.iter().map(|author| ("legal_authenticator", author));
     let all = authors.chain(authenticator).chain(custodian.iter().map(|author| ("custodian", author)));
-    let rows: Vec<_> =
-        all.enumerate().map(|(position, (part, author))| author_params(entry_id, position, part, author)).collect();
-    insert_rows(tx, INSERT_AUTHORS, rows).await
+    all.enumerate().map(|(position, (part, author))| author_params(position, part, author)).collect()
 }
 
-fn author_params(entry_id: i64, position: usize, part: &str, author: &Author) -> Vec<Param> {
+fn author_params(position: usize, part: &str, author: &Author) -> Vec<Param> {
     let folded = |name: fn(&AuthorPerson) -> Option<&String>| {
         author.person.as_ref().and_then(name).map(|name| fold(name)).into()
     };
-    let mut params = vec![entry_id.into(), position.into(), part.into()];
+    let mut params = vec![position.into(), part.into()];
     params.extend(author_columns(author));
     params.extend([folded(|person| person.family.as_ref()), folded(|person| person.given.as_ref())]);
     params
@@ -320,9 +319,9 @@ pub(super) fn author_columns(author: &Author) -> [Param; 11] {
     ]
 }
 
-async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadata) -> Result<(), Error> {
+fn item_rows(metadata: &DocumentMetadata) -> Vec<Vec<Param>> {
     let mut items: Vec<(&str, usize, &str, &str, Option<&str>)> = Vec::new();
-    // Positions as `insert_authors` gives them: authors first, then who vouches for the document.
+    // Positions as `author_rows` gives them: authors first, then who vouches for the document.
     for (owner, author) in metadata.authors.iter().chain(&metadata.legal_authenticator).enumerate() {
         items.extend(author.roles.iter().map(|role| ("role", owner, "", role.as_str(), None)));
     }
@@ -335,30 +334,33 @@ async fn insert_items(tx: &mut Tx<'_>, entry_id: i64, metadata: &DocumentMetadat
     for (name, values) in &metadata.other_slots {
         items.extend(values.iter().map(|value| ("slot", 0, name.as_str(), value.as_str(), None)));
     }
-    let rows: Vec<_> = items
+    items
         .into_iter()
         .enumerate()
         .map(|(position, (kind, owner, name, value, extra))| {
-            vec![entry_id.into(), kind.into(), position.into(), owner.into(), name.into(), value.into(), extra.into()]
+            vec![kind.into(), position.into(), owner.into(), name.into(), value.into(), extra.into()]
         })
-        .collect();
-    insert_rows(tx, INSERT_ITEMS, rows).await
+        .collect()
 }
 
-/// Few statements, each within the number of parameters that a database takes.
-async fn insert_rows(tx: &mut Tx<'_>, start: &'static str, rows: Vec<Vec<Param>>) -> Result<(), Error> {
+/// Rows that hang below an entry which is on its way: the database alone knows its number. Few statements, each
+/// within the number of parameters that a database takes.
+fn insert_below(tx: &mut Tx<'_>, start: &'static str, entry: LogicalId, rows: Vec<Vec<Param>>) {
     const ROWS_AT_ONCE: usize = 500;
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
         let mut insert = Composer::new(start);
+        insert.push(" SELECT e.entry_id, v.* FROM (VALUES ");
         insert.push_rows(rows.by_ref().take(ROWS_AT_ONCE));
-        insert.fetch_all(tx).await?;
+        insert.push(") AS v CROSS JOIN document_entry e WHERE e.logical_id = ");
+        insert.push_param(entry.to_string().into());
+        let (text, params) = insert.finish();
+        tx.write(text, params);
     }
-    Ok(())
 }
 
 /// Column positions follow [`COLUMNS`].
-fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, DocumentId), Error> {
+fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, Location), Error> {
     let code = |at: usize| -> Result<Code, Error> {
         Ok(Code { system: row.text(at)?, code: row.text(at + 1)?, display: row.text_or_null(at + 2)? })
     };
@@ -405,7 +407,7 @@ fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, DocumentId), Er
         registered: instant(TABLE, row.integer(7)?)?,
         updated: instant(TABLE, row.integer(41)?)?,
     };
-    Ok((entry, DocumentId(row.integer(2)?)))
+    Ok((entry, read_location(row)?))
 }
 
 fn read_source_patient(row: &Row) -> Result<SourcePatient, Error> {
@@ -453,7 +455,7 @@ fn version(row: &Row, at: usize) -> Result<u32, Error> {
 }
 
 fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
-    let size_bytes = u64::try_from(row.integer(at + 2)?).map_err(|error| Error::inconsistent("document", error))?;
+    let size_bytes = u64::try_from(row.integer(at + 2)?).map_err(|error| Error::inconsistent(TABLE, error))?;
     Ok(Fingerprint {
         sha1: Sha1Hash(fixed(row.bytes(at)?)?),
         sha256: Sha256Hash(fixed(row.bytes(at + 1)?)?),
@@ -461,8 +463,14 @@ fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
     })
 }
 
+fn read_location(row: &Row) -> Result<Location, Error> {
+    let volume = u32::try_from(row.integer(2)?).map_err(|error| Error::inconsistent(TABLE, error))?;
+    let offset = u64::try_from(row.integer(45)?).map_err(|error| Error::inconsistent(TABLE, error))?;
+    Ok(Location { volume, offset })
+}
+
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {
-    bytes.try_into().map_err(|_| Error::inconsistent("document", "hash length"))
+    bytes.try_into().map_err(|_| Error::inconsistent(TABLE, "hash length"))
 }
 
 fn item_code(item: &Item) -> Code {
@@ -510,30 +518,30 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
 
 const TABLE: &str = "document_entry";
 
-/// What [`read_entries`] expects, over `document_entry e JOIN document d`.
+/// What [`read_entries`] expects, over `document_entry e`.
 pub(super) const COLUMNS: &str =
-    "e.entry_id, e.submission_set_uuid, e.document_id, e.logical_id, e.unique_id, e.ins_authority,
+    "e.entry_id, e.submission_set_uuid, e.volume, e.logical_id, e.unique_id, e.ins_authority,
   e.ins_matricule, e.registered_us, e.class_system, e.class_code, e.class_display, e.type_system, e.type_code,
   e.type_display, e.format_system, e.format_code, e.format_display, e.facility_system, e.facility_code,
   e.facility_display, e.setting_system, e.setting_code, e.setting_display, e.title, e.comments, e.language_code,
   e.mime_type, e.creation_text, e.start_text, e.stop_text, e.source_id_system, e.source_id_value, e.birth_family,
   e.usual_family, e.given, e.birth_text, e.sex, e.confidentiality, e.entry_uuid, e.version, e.status, e.updated_us,
-  d.sha1, d.sha256, d.size_bytes";
+  e.sha1, e.sha256, e.size_bytes, e.volume_offset";
 
 const INSERT: &str = "-- store::document_entry::insert
-INSERT INTO document_entry (dossier_id, submission_set_uuid, document_id, logical_id, unique_id, ins_authority,
+INSERT INTO document_entry (dossier_id, submission_set_uuid, logical_id, unique_id, ins_authority,
   ins_matricule, depositor_kind, depositor, registered_us, class_system, class_code, class_display, type_system,
   type_code, type_display, format_system, format_code, format_display, facility_system, facility_code,
   facility_display, setting_system, setting_code, setting_display, title, comments, language_code, mime_type,
   creation_text, creation_from_us, creation_to_us, start_text, start_from_us, start_to_us, stop_text, stop_from_us,
   stop_to_us, source_id_system, source_id_value, birth_family, usual_family, given, birth_text, sex, confidentiality,
-  entry_uuid, version, updated_us, status)
+  sha1, sha256, size_bytes, volume, volume_offset, entry_uuid, version, updated_us, status)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
   $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, $47,
-  $48, $49, $50) RETURNING entry_id";
+  $48, $49, $50, $51, $52, $53, $54)";
 
 const INSERT_LABELS: &str = "-- store::document_entry::insert_labels
-INSERT INTO document_entry_label (entry_id, label) VALUES ";
+INSERT INTO document_entry_label (entry_id, label)";
 
 const INSERT_LABEL_ONCE: &str = "-- store::document_entry::insert_label_once
 INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2) ON CONFLICT DO NOTHING";
@@ -547,11 +555,10 @@ UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $
 const INSERT_AUTHORS: &str = "-- store::document_entry::insert_authors
 INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
   institution_system, institution_id, institution_name, specialty_system, specialty_code, specialty_display,
-  family_folded, given_folded)
-VALUES ";
+  family_folded, given_folded)";
 
 const INSERT_ITEMS: &str = "-- store::document_entry::insert_items
-INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, extra) VALUES ";
+INSERT INTO document_entry_item (entry_id, kind, position, owner, name, value, extra)";
 
 const INSERT_ASSOCIATION: &str = "-- store::document_entry::insert_association
 INSERT INTO association (source_logical_id, kind, target_logical_id) VALUES ($1, $2, $3)";

@@ -32,16 +32,24 @@ pub async fn insert(
     state: DossierState,
     now: Timestamp,
 ) -> Result<(), Error> {
-    tx.execute(INSERT, vec![id.to_string().into(), now.into(), state.word().into()]).await?;
+    tx.write(INSERT, vec![id.to_string().into(), now.into(), state.word().into()]);
     let alias = vec![ins.authority().oid().into(), ins.matricule().into(), id.to_string().into(), Param::Integer(0)];
     tx.execute(INSERT_INS, alias).await.map(drop)
 }
 
 /// The record that `ins` names, with the whole of the patient's list: what a decision needs.
 pub async fn find_by_ins(tx: &mut Tx<'_>, ins: &Ins) -> Result<Option<Dossier>, Error> {
-    let params = vec![ins.authority().oid().into(), ins.matricule().into()];
-    let rows = tx.fetch_all(FIND_BY_INS, params).await?;
-    if rows.is_empty() { Ok(None) } else { read(&rows).map(Some) }
+    let (statement, params) = by_ins(ins);
+    read_any(&tx.fetch_all(statement, params).await?)
+}
+
+/// The question of [`find_by_ins`], for those who ask another with it.
+pub(super) fn by_ins(ins: &Ins) -> (&'static str, Vec<Param>) {
+    (FIND_BY_INS, vec![ins.authority().oid().into(), ins.matricule().into()])
+}
+
+pub(super) fn read_any(rows: &[Row]) -> Result<Option<Dossier>, Error> {
+    if rows.is_empty() { Ok(None) } else { read(rows).map(Some) }
 }
 
 /// The record of an entry or of a line of a list.

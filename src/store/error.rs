@@ -1,5 +1,9 @@
 //! What may go wrong between us and the database.
 
+use std::io::ErrorKind;
+
+use crate::refusal::{Failure, Fault, Refusal, Rule};
+
 /// Errors of the store. What the sender can wait for is told apart from what only we can mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,8 +27,8 @@ pub enum Error {
     /// The batch that this write shared failed as a whole; nothing of it is stored.
     #[error("the shared commit failed: {0}")]
     Commit(String),
-    #[error("reading spooled bytes")]
-    Spool(#[from] std::io::Error),
+    #[error("files of the store")]
+    File(#[source] std::io::Error),
     #[error("the writer has stopped")]
     Stopped,
 }
@@ -52,6 +56,30 @@ impl Error {
             Self::Busy => Self::Busy,
             Self::Full => Self::Full,
             other => Self::Commit(other.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::Full,
+            _ => Self::File(error),
+        }
+    }
+}
+
+/// What whoever asked can do about it: wait, or nothing.
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy => {
+                Refusal::new(Rule::Busy, "store", "no free turn", "the same request again after Retry-After").into()
+            }
+            Error::Full => {
+                Refusal::new(Rule::StorageFull, "store", "no room", "the same request again once there is room").into()
+            }
+            other => Fault::new("store", other).into(),
         }
     }
 }

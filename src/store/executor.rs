@@ -2,12 +2,20 @@
 //!
 //! Text, 64-bit integers, bytes and NULL are all that passes, so that a second database needs one more arm
 //! here and nothing in the noun files.
+//!
+//! The database works on a thread of its own, and the way there and back costs more than most statements: what needs
+//! no answer waits for the next statement that does, and they go in one trip.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use futures_util::TryStreamExt as _;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments as _, Row as _};
+use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _};
 
 use super::error::Error;
-use super::journal::JournalRow;
+use super::journal::{FIRST_SEAL, JournalRow};
+use super::volume::Placed;
 
 /// One transaction: a snapshot for reads, or the batch that several writes share.
 ///
@@ -16,7 +24,11 @@ use super::journal::JournalRow;
 pub struct Tx<'c> {
     connection: &'c mut SqliteConnection,
     savepoint: Savepoint,
+    /// What waits for the next trip.
+    waiting: Vec<Statement>,
     journal: PendingLines,
+    /// Documents that rows of this batch name.
+    placed: Vec<Placed>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,25 +40,45 @@ enum Savepoint {
     Open,
 }
 
+/// A text of fixed pieces and numbered placeholders, never a value, and what the placeholders stand for.
+struct Statement {
+    text: Cow<'static, str>,
+    params: Vec<Param>,
+}
+
+#[derive(Default)]
+struct Answer {
+    rows: Vec<Row>,
+    changed: u64,
+}
+
 /// Journal lines of a batch that its commit will hold.
 #[derive(Debug, Default)]
 pub(super) struct PendingLines {
-    /// The last line known, written or pending; `None` until it is asked for.
-    pub(super) last: Option<Last>,
+    /// The last line, written or pending.
+    pub(super) last: Last,
     pub(super) rows: Vec<JournalRow>,
 }
 
-/// Position and seal of the last line; position 0 before the first.
+/// Position and seal of the last line.
 #[derive(Debug, Clone)]
 pub struct Last {
     pub position: i64,
     pub seal: Vec<u8>,
 }
 
+impl Default for Last {
+    /// Before the first line: what that one continues.
+    fn default() -> Self {
+        Self { position: 0, seal: FIRST_SEAL.to_vec() }
+    }
+}
+
 /// Where a job began: what a failure goes back to.
 pub(super) struct Mark {
-    last: Option<Last>,
+    last: Last,
     rows: usize,
+    placed: usize,
 }
 
 /// A value that a statement binds.
@@ -63,72 +95,126 @@ pub struct Row(SqliteRow);
 
 impl<'c> Tx<'c> {
     pub(super) fn snapshot(connection: &'c mut SqliteConnection) -> Self {
-        Self { connection, savepoint: Savepoint::Unneeded, journal: PendingLines::default() }
+        Self::new(connection, Savepoint::Unneeded)
     }
 
+    /// A batch, to be begun.
     pub(super) fn batch(connection: &'c mut SqliteConnection) -> Self {
-        Self { connection, savepoint: Savepoint::Due, journal: PendingLines::default() }
+        Self::new(connection, Savepoint::Due)
+    }
+
+    /// Begins a batch with the question that each one asks.
+    pub(super) async fn begin(&mut self, question: &'static str) -> Result<Vec<Row>, Error> {
+        self.wait("BEGIN IMMEDIATE", Vec::new());
+        self.wait(question, Vec::new());
+        Ok(self.go("begin").await?.pop().unwrap_or_default().rows)
+    }
+
+    fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
+        Self { connection, savepoint, waiting: Vec::new(), journal: PendingLines::default(), placed: Vec::new() }
     }
 
     pub(super) fn journal(&mut self) -> &mut PendingLines {
         &mut self.journal
     }
 
+    /// Holds a document that a row now names, until the end of the batch is known.
+    pub(super) fn hold(&mut self, document: Placed) {
+        self.placed.push(document);
+    }
+
     /// Begins a job of a batch.
     pub(super) fn mark(&self) -> Mark {
-        Mark { last: self.journal.last.clone(), rows: self.journal.rows.len() }
+        Mark { last: self.journal.last.clone(), rows: self.journal.rows.len(), placed: self.placed.len() }
     }
 
     /// Keeps what the job since the last mark did.
     pub(super) async fn keep(&mut self) -> Result<(), Error> {
-        self.end_savepoint(&["RELEASE job"]).await
+        if self.savepoint == Savepoint::Due {
+            return Ok(());
+        }
+        // What waits may yet fail, and then it is this job's failure; where nothing does, there is nothing to learn.
+        let may_fail = !self.waiting.is_empty();
+        self.wait("RELEASE job", Vec::new());
+        self.savepoint = Savepoint::Due;
+        if may_fail { self.go("keep").await.map(drop) } else { Ok(()) }
     }
 
     /// Undoes what the job since `mark` did.
     pub(super) async fn undo(&mut self, mark: Mark) -> Result<(), Error> {
         self.journal.last = mark.last;
         self.journal.rows.truncate(mark.rows);
-        self.end_savepoint(&["ROLLBACK TO job", "RELEASE job"]).await
-    }
-
-    async fn end_savepoint(&mut self, statements: &[&'static str]) -> Result<(), Error> {
-        if self.savepoint == Savepoint::Open {
-            for statement in statements {
-                self.plain(statement).await?;
-            }
-            self.savepoint = Savepoint::Due;
-        }
-        Ok(())
-    }
-
-    async fn open_savepoint(&mut self) -> Result<(), Error> {
+        self.placed.truncate(mark.placed);
         if self.savepoint == Savepoint::Due {
-            self.plain("SAVEPOINT job").await?;
+            return Ok(());
+        }
+        self.waiting.clear();
+        self.savepoint = Savepoint::Due;
+        self.wait("ROLLBACK TO job", Vec::new());
+        self.wait("RELEASE job", Vec::new());
+        self.go("undo").await.map(drop)
+    }
+
+    /// Ends a batch: what it did is on stable storage. Errors: it may be, or not; nothing of it was told to anybody.
+    pub(super) async fn commit(mut self) -> Result<(), Error> {
+        self.wait("COMMIT", Vec::new());
+        let committed = self.go("commit").await;
+        if committed.is_err() {
+            self.roll_back().await;
+        }
+        // After a commit that failed half-way, a row may yet come back and name its document.
+        self.placed.drain(..).for_each(Placed::keep);
+        committed.map(drop)
+    }
+
+    /// Ends a batch of which nothing is to stay.
+    pub(super) async fn abandon(mut self) {
+        self.roll_back().await;
+    }
+
+    /// Where the transaction itself is gone (a full disk does that), there is nothing left to roll back.
+    async fn roll_back(&mut self) {
+        self.waiting.clear();
+        self.wait("ROLLBACK", Vec::new());
+        let _ = self.go("rollback").await;
+    }
+
+    /// A write whose answer does not matter: goes with the next statement, at the latest with the end of its job.
+    pub(super) fn write(&mut self, statement: impl Into<Cow<'static, str>>, params: Vec<Param>) {
+        if self.savepoint == Savepoint::Due {
+            self.wait("SAVEPOINT job", Vec::new());
             self.savepoint = Savepoint::Open;
         }
-        Ok(())
+        self.wait(statement, params);
     }
 
-    /// A statement without parameters or rows: BEGIN, COMMIT and their like.
-    pub(super) async fn plain(&mut self, statement: &'static str) -> Result<(), Error> {
-        let done = sqlx::query(statement).execute(&mut *self.connection).await;
-        done.map(drop).map_err(|error| Error::driver(statement, error))
+    /// The same outside of any job.
+    pub(super) fn wait(&mut self, statement: impl Into<Cow<'static, str>>, params: Vec<Param>) {
+        self.waiting.push(Statement { text: statement.into(), params });
     }
 
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn execute(&mut self, statement: &'static str, params: Vec<Param>) -> Result<u64, Error> {
-        self.open_savepoint().await?;
-        sqlx::query_with(statement, bind(params)?)
-            .execute(&mut *self.connection)
-            .await
-            .map(|done| done.rows_affected())
-            .map_err(|error| Error::driver(name_of(statement), error))
+        self.write(statement, params);
+        Ok(self.go(name_of(statement)).await?.pop().unwrap_or_default().changed)
     }
 
     pub(super) async fn fetch_all(&mut self, statement: &'static str, params: Vec<Param>) -> Result<Vec<Row>, Error> {
-        self.open_savepoint().await?;
-        let rows = sqlx::query_with(statement, bind(params)?).fetch_all(&mut *self.connection).await;
-        rows.map(|rows| rows.into_iter().map(Row).collect()).map_err(|error| Error::driver(name_of(statement), error))
+        self.write(statement, params);
+        Ok(self.go(name_of(statement)).await?.pop().unwrap_or_default().rows)
+    }
+
+    /// Two questions in one trip, for what is always asked together.
+    pub(super) async fn fetch_both(
+        &mut self,
+        first: (&'static str, Vec<Param>),
+        second: (&'static str, Vec<Param>),
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        self.write(first.0, first.1);
+        self.write(second.0, second.1);
+        let mut answers = self.go(name_of(first.0)).await?;
+        let second = answers.pop().unwrap_or_default();
+        Ok((answers.pop().unwrap_or_default().rows, second.rows))
     }
 
     pub(super) async fn fetch_optional(
@@ -136,17 +222,58 @@ impl<'c> Tx<'c> {
         statement: &'static str,
         params: Vec<Param>,
     ) -> Result<Option<Row>, Error> {
-        self.open_savepoint().await?;
-        let row = sqlx::query_with(statement, bind(params)?).fetch_optional(&mut *self.connection).await;
-        row.map(|row| row.map(Row)).map_err(|error| Error::driver(name_of(statement), error))
+        Ok(self.fetch_all(statement, params).await?.into_iter().next())
     }
 
     /// For statements composed of fixed pieces: the text holds placeholders only, never a value.
     pub(super) async fn fetch_composed(&mut self, statement: String, params: Vec<Param>) -> Result<Vec<Row>, Error> {
-        self.open_savepoint().await?;
-        let rows = sqlx::query_with(sqlx::AssertSqlSafe(statement), bind(params)?).fetch_all(&mut *self.connection);
-        let rows = rows.await.map_err(|error| Error::driver("composed statement", error))?;
-        Ok(rows.into_iter().map(Row).collect())
+        self.write(statement, params);
+        Ok(self.go("composed statement").await?.pop().unwrap_or_default().rows)
+    }
+
+    /// Sends all that waits, in its order; the first that fails ends the trip. Gives the answer of each.
+    async fn go(&mut self, context: &'static str) -> Result<Vec<Answer>, Error> {
+        let mut answers = Vec::with_capacity(self.waiting.len());
+        let Statement { text, params } = join(self.waiting.drain(..));
+        let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), bind(params)?);
+        let mut coming = (&mut *self.connection).fetch_many(query);
+        let mut rows = Vec::new();
+        while let Some(part) = coming.try_next().await.map_err(|error| Error::driver(context, error))? {
+            match part {
+                Either::Left(done) => {
+                    answers.push(Answer { rows: std::mem::take(&mut rows), changed: done.rows_affected() });
+                }
+                Either::Right(row) => rows.push(Row(row)),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// One text with one numbering.
+fn join(mut statements: impl Iterator<Item = Statement>) -> Statement {
+    let Some(mut joined) = statements.next() else {
+        return Statement { text: Cow::Borrowed(""), params: Vec::new() };
+    };
+    for Statement { text, params } in statements {
+        let whole = joined.text.to_mut();
+        whole.push_str(";\n");
+        push_renumbered(whole, &text, joined.params.len());
+        joined.params.extend(params);
+    }
+    joined
+}
+
+/// `$1` becomes `$4` behind three parameters.
+fn push_renumbered(whole: &mut String, text: &str, before: usize) {
+    let mut pieces = text.split('$');
+    whole.push_str(pieces.next().unwrap_or_default());
+    for piece in pieces {
+        let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = piece.split_at(digits);
+        let number: usize = number.parse().unwrap_or_default();
+        // Writing to a text cannot fail.
+        let _ = write!(whole, "${}{rest}", before + number);
     }
 }
 
@@ -238,4 +365,23 @@ fn bind(params: Vec<Param>) -> Result<SqliteArguments, Error> {
 /// Every statement starts with `-- store::noun::verb`: errors and slow-query logs name it.
 fn name_of(statement: &'static str) -> &'static str {
     statement.lines().next().unwrap_or_default().trim_start_matches("-- ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_of_one_trip_share_one_numbering() {
+        let statement = |text: &'static str, params: &[i64]| Statement {
+            text: text.into(),
+            params: params.iter().map(|n| (*n).into()).collect(),
+        };
+        let joined = join(
+            [statement("A $1, $2", &[10, 20]), statement("B", &[]), statement("C $2 = $1 OR $1", &[30, 40])]
+                .into_iter(),
+        );
+        assert_eq!(joined.text, "A $1, $2;\nB;\nC $4 = $3 OR $3");
+        assert_eq!(joined.params.len(), 4);
+    }
 }

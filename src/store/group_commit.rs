@@ -93,12 +93,19 @@ async fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Queued>) {
     let mut tx = Tx::batch(connection);
     let mut held = Vec::with_capacity(batch.len());
     let mut waiting = batch.drain(..);
-    let outcome = run_all(&mut tx, &mut waiting, &mut held).await;
+    let outcome = match run_all(&mut tx, &mut waiting, &mut held).await {
+        Ok(()) => {
+            journal::write_pending(&mut tx);
+            tx.commit().await
+        }
+        Err(error) => {
+            tx.abandon().await;
+            Err(error)
+        }
+    };
     match outcome {
         Ok(()) => held.into_iter().for_each(|done| drop(done.send(Ok(())))),
         Err(error) => {
-            // Where the transaction itself is gone (a full disk does that), there is nothing left to roll back.
-            let _ = tx.plain("ROLLBACK").await;
             counter!("carnet_store_commit_failures_total").increment(1);
             for done in held.into_iter().chain(waiting.map(|queued| queued.done)) {
                 drop(done.send(Err(error.for_each_of_a_batch())));
@@ -113,24 +120,22 @@ async fn run_all(
     waiting: &mut impl Iterator<Item = Queued>,
     held: &mut Vec<Done>,
 ) -> Result<(), Error> {
-    tx.plain("BEGIN IMMEDIATE").await?;
+    journal::begin(tx).await?;
     for Queued { job, done } in waiting {
         let mark = tx.mark();
-        match job(tx).await {
-            Ok(()) => {
-                held.push(done);
-                tx.keep().await?;
-            }
+        let outcome = match job(tx).await {
+            Ok(()) => tx.keep().await,
+            Err(refused) => Err(refused),
+        };
+        match outcome {
+            Ok(()) => held.push(done),
+            Err(refused) if tx.undo(mark).await.is_ok() => drop(done.send(Err(refused))),
             Err(refused) => {
-                if tx.undo(mark).await.is_err() {
-                    // The transaction itself is gone; the job's own error says why.
-                    held.push(done);
-                    return Err(refused);
-                }
-                drop(done.send(Err(refused)));
+                // The transaction itself is gone; the job's own error says why.
+                held.push(done);
+                return Err(refused);
             }
         }
     }
-    journal::write_pending(tx).await?;
-    tx.plain("COMMIT").await
+    Ok(())
 }

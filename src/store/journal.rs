@@ -18,39 +18,40 @@ pub struct JournalRow {
     pub seal: Vec<u8>,
 }
 
-/// The last line, written or pending in this batch: its seal is what the next line continues.
-pub async fn last(tx: &mut Tx<'_>) -> Result<Last, Error> {
-    if let Some(last) = &tx.journal().last {
-        return Ok(last.clone());
-    }
-    let last = match tx.fetch_optional(FIND_LAST, Vec::new()).await? {
+/// Finds, in the trip that begins a batch, the line that its lines continue.
+pub(super) async fn begin(tx: &mut Tx<'_>) -> Result<(), Error> {
+    tx.journal().last = match tx.begin(FIND_LAST).await?.first() {
         Some(row) => Last { position: row.integer(0)?, seal: row.bytes(1)? },
-        None => Last { position: 0, seal: FIRST_SEAL.to_vec() },
+        None => Last::default(),
     };
-    tx.journal().last = Some(last.clone());
-    Ok(last)
+    Ok(())
+}
+
+/// The last line, written or pending in this batch: its seal is what the next line continues.
+pub fn last<'t>(tx: &'t mut Tx<'_>) -> &'t Last {
+    &tx.journal().last
 }
 
 /// Adds a line to those that this batch will write.
 pub fn append(tx: &mut Tx<'_>, row: JournalRow) {
     let journal = tx.journal();
-    journal.last = Some(Last { position: row.position, seal: row.seal.clone() });
+    journal.last = Last { position: row.position, seal: row.seal.clone() };
     journal.rows.push(row);
 }
 
-/// Writes the pending lines of a batch, before its commit.
-pub(super) async fn write_pending(tx: &mut Tx<'_>) -> Result<(), Error> {
+/// Writes the pending lines of a batch, in the trip of its commit.
+pub(super) fn write_pending(tx: &mut Tx<'_>) {
     let rows = std::mem::take(&mut tx.journal().rows);
     if rows.is_empty() {
-        return Ok(());
+        return;
     }
     let mut insert = Composer::new(APPEND);
     let params = |row: JournalRow| -> Vec<Param> {
         vec![row.position.into(), row.at.into(), row.dossier_id.into(), row.line.into(), row.seal.into()]
     };
     insert.push_rows(rows.into_iter().map(params));
-    insert.fetch_all(tx).await?;
-    tx.keep().await
+    let (text, params) = insert.finish();
+    tx.wait(text, params);
 }
 
 /// What the first line continues.

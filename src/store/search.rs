@@ -7,10 +7,10 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
 use super::composer::Composer;
-use super::content::DocumentId;
 use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
+use super::volume::Location;
 use crate::access::decide::{Act, Consult, Permit, SetList};
 use crate::access::visibility::{Masked, Scope, Visibility};
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
@@ -53,7 +53,7 @@ pub async fn find_one<A: Act>(
     tx: &mut Tx<'_>,
     permit: &Permit<A>,
     name: &EntryName,
-) -> Result<Option<(DocumentEntry, DocumentId)>, Error> {
+) -> Result<Option<(DocumentEntry, Location)>, Error> {
     select_one(tx, permit.dossier(), permit.visibility(), name).await
 }
 
@@ -62,7 +62,7 @@ async fn select_one(
     dossier: DossierId,
     visibility: &Visibility,
     name: &EntryName,
-) -> Result<Option<(DocumentEntry, DocumentId)>, Error> {
+) -> Result<Option<(DocumentEntry, Location)>, Error> {
     let mut one = select();
     one.push_param(dossier.to_string().into());
     let (column, value) = match name {
@@ -98,7 +98,7 @@ pub enum EntryName {
 fn select() -> Composer {
     let mut select = Composer::new("-- store::search::page\nSELECT ");
     select.push(COLUMNS);
-    select.push("\nFROM document_entry e JOIN document d ON d.document_id = e.document_id WHERE e.dossier_id = ");
+    select.push("\nFROM document_entry e WHERE e.dossier_id = ");
     select
 }
 

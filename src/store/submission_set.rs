@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use super::document_entry::author_columns;
-use super::dossier::instant;
+use super::dossier::{self, instant};
 use super::error::Error;
 use super::executor::{Row, Tx};
 use crate::access::decide::{Deposit, Permit};
+use crate::domain::dossier::Dossier;
 use crate::domain::ids::{DossierId, SubmissionSetUuid, UniqueId};
+use crate::domain::ins::Ins;
 use crate::domain::submission_set::SubmissionSet;
 
 /// A submission as it was first taken in: enough to know it when it comes again.
@@ -23,13 +25,7 @@ pub struct Known {
 }
 
 /// Writes a set. `digest` is that of the whole request, by which a resend is known.
-pub async fn insert(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    set: &SubmissionSet,
-    digest: &[u8],
-    now: Timestamp,
-) -> Result<(), Error> {
+pub fn insert(tx: &mut Tx<'_>, permit: &Permit<Deposit>, set: &SubmissionSet, digest: &[u8], now: Timestamp) {
     let mut params = vec![
         set.uuid.to_string().into(),
         permit.dossier().to_string().into(),
@@ -48,14 +44,21 @@ pub async fn insert(
         set.author.roles.join("\n").into(),
     ];
     params.extend(author_columns(&set.author));
-    tx.execute(INSERT, params).await.map(drop)
+    tx.write(INSERT, params);
 }
 
-/// A submission that is already known by the unique id of its set, or else by that of one of its documents,
-/// in whoever's record: a unique id is unique for ever.
-pub async fn find_known(tx: &mut Tx<'_>, set: &UniqueId, document: &UniqueId) -> Result<Option<Known>, Error> {
-    let params = vec![set.to_urn().into(), document.to_urn().into()];
-    tx.fetch_optional(FIND_KNOWN, params).await?.as_ref().map(read).transpose()
+/// The record that `ins` names, as [`dossier::find_by_ins`] finds it, and the submission that is already known by
+/// the unique id of its set, or else by that of one of its documents, in whoever's record: a unique id is unique for
+/// ever.
+pub async fn find_with_dossier(
+    tx: &mut Tx<'_>,
+    ins: &Ins,
+    set: &UniqueId,
+    document: &UniqueId,
+) -> Result<(Option<Dossier>, Option<Known>), Error> {
+    let known = (FIND_KNOWN, vec![set.to_urn().into(), document.to_urn().into()]);
+    let (dossier, known) = tx.fetch_both(dossier::by_ins(ins), known).await?;
+    Ok((dossier::read_any(&dossier)?, known.first().map(read).transpose()?))
 }
 
 fn read(row: &Row) -> Result<Known, Error> {

@@ -7,59 +7,40 @@
 
 mod authority;
 mod files;
+mod holder;
 pub(super) mod subject;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason, RevokedCertParams,
     SerialNumber, date_time_ymd,
 };
-use serde::{Deserialize, Serialize};
+use x509_parser::certificate::X509Certificate;
 
 use self::authority::Authority;
 use self::files::{Entry, PRIVATE_MODE, PUBLIC_MODE, Register, pem, write_whole};
+pub use self::holder::{CardKind, Holder, KeyUse};
 use super::client_certificate::serial_hex;
 use crate::clock::{Clock, new_uuid};
-use crate::domain::national_id::{PsIdNat, StructIdNat};
+use crate::config::CertificateClass;
 
 /// OU of every authority made here.
 pub const DEVELOPMENT_MARK: &str = "IGC-SANTE CARNET DEVELOPMENT";
+
+/// Whether a root was made here, or stands in for one that was.
+pub(super) fn is_development(root: &X509Certificate<'_>) -> bool {
+    root.subject().iter_organizational_unit().any(|unit| unit.as_slice() == DEVELOPMENT_MARK.as_bytes())
+}
 
 /// A folder that holds a development PKI. All state is in its files.
 pub struct DevelopmentPki {
     directory: PathBuf,
     clock: Clock,
-}
-
-/// Whom a certificate is for.
-#[derive(Debug, Clone)]
-pub enum Holder {
-    Professional {
-        ps_id: PsIdNat,
-        family: String,
-        given: String,
-        /// TRE_G15: 10 médecin, 21 pharmacien, 60 infirmier...
-        profession: u8,
-        /// SM26...
-        savoir_faire: Vec<String>,
-    },
-    Organisation {
-        struct_id: StructIdNat,
-        name: String,
-        application: String,
-    },
-}
-
-/// What the key may do: the two are never interchangeable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyUse {
-    Auth,
-    Sign,
 }
 
 /// When a certificate is valid.
@@ -131,31 +112,50 @@ impl DevelopmentPki {
         &self.directory
     }
 
+    /// `tls.issuers` for what is made here.
+    pub fn issuers(&self) -> BTreeMap<CertificateClass, Vec<PathBuf>> {
+        let file = |authority: Authority| vec![self.directory.join(authority.certificate_file())];
+        BTreeMap::from([
+            (CertificateClass::Person, file(Authority::Personnes)),
+            (CertificateClass::Employee, file(Authority::Personnes)),
+            (CertificateClass::Organisation, file(Authority::Organisations)),
+        ])
+    }
+
+    /// The same in TOML.
+    pub fn issuers_toml(&self) -> String {
+        let class = |(class, paths): (&CertificateClass, &Vec<PathBuf>)| format!("{class} = {paths:?}");
+        format!("{{ {} }}", self.issuers().iter().map(class).collect::<Vec<_>>().join(", "))
+    }
+
     /// Three years from yesterday: clocks of clients differ.
     pub fn usual_lifetime(&self) -> Lifetime {
         let now = self.clock.now();
         Lifetime { from: moved(now, -DAY_S), until: moved(now, 3 * YEAR_S) }
     }
 
+    /// A professional's card is a test card of IGC-Santé.
     pub fn issue(&self, holder: &Holder, key_use: KeyUse, lifetime: Lifetime) -> Result<Issued, PkiError> {
+        self.issue_on(CardKind::Test, holder, key_use, lifetime)
+    }
+
+    pub fn issue_on(
+        &self,
+        card: CardKind,
+        holder: &Holder,
+        key_use: KeyUse,
+        lifetime: Lifetime,
+    ) -> Result<Issued, PkiError> {
         let authority = match holder {
-            Holder::Professional { .. } => Authority::Personnes,
+            Holder::Professional { .. } | Holder::Employee { .. } => Authority::Personnes,
             Holder::Organisation { .. } => Authority::Organisations,
         };
         let mut params = CertificateParams::default();
-        (params.key_usages, params.extended_key_usages) = match key_use {
-            KeyUse::Auth => (
-                vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment],
-                vec![ExtendedKeyUsagePurpose::ClientAuth],
-            ),
-            KeyUse::Sign => (
-                vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::ContentCommitment],
-                vec![ExtendedKeyUsagePurpose::EmailProtection],
-            ),
-        };
-        params.custom_extensions = holder.extensions();
+        (params.key_usages, params.extended_key_usages) = key_use.usages();
+        params.custom_extensions = holder.extensions(card);
+        params.custom_extensions.extend(holder.key_period(key_use, lifetime));
         set_lifetime(&mut params, lifetime);
-        self.sign(authority, params, Some(&holder.subject()), &holder.id(), key_use)
+        self.sign(authority, params, Some(&holder.subject(card)), &holder.id(), key_use)
     }
 
     /// Writes the CRL of the authority that issued the certificate anew.
@@ -325,65 +325,6 @@ impl Issued {
     }
 }
 
-impl Holder {
-    fn id(&self) -> String {
-        match self {
-            Self::Professional { ps_id, .. } => ps_id.to_string(),
-            Self::Organisation { struct_id, .. } => struct_id.to_string(),
-        }
-    }
-
-    fn subject(&self) -> Vec<u8> {
-        use subject::{COMMON_NAME, COUNTRY, GIVEN_NAME, ORGANISATION, ORGANISATIONAL_UNIT, STATE, SURNAME, TITLE};
-        match self {
-            Self::Professional { ps_id, family, given, profession, .. } => {
-                let mut name = vec![vec![(COUNTRY, "FR")]];
-                name.extend(title(*profession).map(|title| vec![(TITLE, title)]));
-                name.push(vec![(COMMON_NAME, ps_id.as_str()), (SURNAME, family), (GIVEN_NAME, given)]);
-                subject::encode(&name)
-            }
-            Self::Organisation { struct_id, name, application } => subject::encode(&[
-                vec![(COUNTRY, "FR")],
-                vec![(STATE, "Paris (75)")],
-                vec![(ORGANISATION, name)],
-                vec![(ORGANISATIONAL_UNIT, struct_id.as_str())],
-                vec![(COMMON_NAME, application)],
-            ]),
-        }
-    }
-
-    /// The card's own extensions; structures have none.
-    fn extensions(&self) -> Vec<CustomExtension> {
-        let Self::Professional { profession, savoir_faire, .. } = self else {
-            return Vec::new();
-        };
-        let mut extensions = vec![
-            CustomExtension::from_oid_content(&[1, 2, 250, 1, 71, 1, 2, 5], subject::encode_octet(TEST_CARD)),
-            CustomExtension::from_oid_content(&[1, 2, 250, 1, 71, 1, 2, 7], subject::encode_integer(*profession)),
-        ];
-        if !savoir_faire.is_empty() {
-            let content = subject::encode_texts(savoir_faire);
-            extensions.push(CustomExtension::from_oid_content(&[1, 2, 250, 1, 71, 4, 2, 5], content));
-        }
-        extensions
-    }
-}
-
-/// Texts that the title of a card shows, for the professions of J65 that have one.
-fn title(profession: u8) -> Option<&'static str> {
-    Some(match profession {
-        10 => "Médecin",
-        21 => "Pharmacien",
-        35 => "Aide-soignant",
-        40 => "Chirurgien-dentiste",
-        50 => "Sage-femme",
-        60 => "Infirmier",
-        70 => "Masseur-kinésithérapeute",
-        80 => "Pédicure-podologue",
-        _ => return None,
-    })
-}
-
 /// 16 bytes whose first is small, so that DER needs no sign byte and hexadecimal shows them all.
 fn new_serial() -> (SerialNumber, String) {
     let uuid = new_uuid();
@@ -409,7 +350,6 @@ fn moved(at: Timestamp, seconds: i64) -> Timestamp {
 }
 
 const REGISTER_FILE: &str = "register.json";
-const TEST_CARD: u8 = 0x80;
 const DAY_S: i64 = 86_400;
 const YEAR_S: i64 = 365 * DAY_S;
 const AUTHORITY_YEARS: i64 = 10;
@@ -424,7 +364,8 @@ mod tests {
     use x509_parser::revocation_list::CertificateRevocationList;
 
     use super::*;
-    use crate::tls::client_certificate::{ClientCertificate, Subject};
+    use crate::tls::client_certificate::ClientCertificate;
+    use crate::tls::subject::Subject;
 
     fn doctor() -> Holder {
         Holder::Professional {

@@ -7,8 +7,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::client_certificate::{ClientCertificate, serial_of};
-use super::trust::{Standing, Trust};
+use super::client_certificate::ClientCertificate;
+use super::standing::Standing;
+use super::trust::Trust;
+use crate::domain::sha::Sha256Hash;
 use crate::refusal::Refusal;
 
 /// Who is at the other end of a connection, in the extensions of each of its requests. `Err` where the
@@ -20,6 +22,7 @@ pub type PresentedCertificate = Arc<Result<ClientCertificate, RefusedCertificate
 pub struct RefusedCertificate {
     /// As in [`ClientCertificate`]: for the journal.
     pub serial: String,
+    pub fingerprint: Sha256Hash,
     pub refusal: Refusal,
 }
 
@@ -71,10 +74,7 @@ async fn handshake(stream: TcpStream, trust: &Arc<Trust>, within: Duration) -> R
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let chain: Vec<_> =
         session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
-    // An empty chain cannot come out of a handshake that demands one; if it did, it would be refused as unreadable.
-    let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf.as_ref());
-    let certificate =
-        ClientCertificate::from_der(leaf).map_err(|refusal| RefusedCertificate { serial: serial_of(leaf), refusal });
+    let certificate = generation.verifier.present(&chain, trust.now());
     let standing = Standing::new(Arc::clone(trust), &generation, chain).await.map_err(HandshakeError::Withdrawn)?;
-    Ok(Accepted { stream, certificate: Arc::new(certificate), standing, protocol })
+    Ok(Accepted { stream, certificate, standing, protocol })
 }

@@ -1,10 +1,19 @@
 //! Mutual TLS: who may open a connection, and what their certificate says.
 
 pub mod client_certificate;
-mod client_verifier;
+pub mod client_verifier;
 pub mod development_pki;
+pub mod distinguished_name;
 pub mod expiry;
-mod files;
+mod explanation;
+pub mod files;
+mod generation;
+pub mod key_purpose;
 pub mod listener;
+mod path;
 mod revocation;
+pub mod signature_certificate;
+pub mod standing;
+mod strength;
+pub mod subject;
 pub mod trust;

@@ -8,14 +8,18 @@
 
 mod access;
 mod bad_input;
+mod certificates;
 mod corpus;
 mod crash;
 mod deposit;
 mod handshake;
+mod http2;
 mod layering;
+mod limits;
 mod listening;
 mod pressure;
 mod read;
 mod readme;
 mod revocation;
 mod support;
+mod vihf;

@@ -98,11 +98,12 @@ async fn deposits_beyond_those_in_flight_are_asked_to_come_back_and_none_is_lost
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_has_all_its_places_leaves_those_of_others() {
-    let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_per_caller_max = 1);
+    let builder = TestGateway::builder().configured(|config| config.limits.deposits_in_flight_per_certificate_max = 1);
     let desk = Desk::of(builder).await;
     let slow = Slow::begin(&desk.hospital).await;
     let letter = Document::discharge_letter();
-    let refused = refused_as_busy(&desk.hospital, &letter).await;
+    let refused = desk.hospital.deposit(&letter).await;
+    assert_eq!((refused.status, refused.rule().as_str()), (StatusCode::TOO_MANY_REQUESTS, "too-many-requests"));
     assert!(refused.headers.contains_key("retry-after"));
     desk.gateway.laboratory().deposited(&Document::blood_test()).await;
     assert!(slow.finish().await.starts_with("HTTP/1.1 200"));

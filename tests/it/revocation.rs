@@ -35,7 +35,7 @@ struct Scene {
 impl Scene {
     /// Under a hard policy, with lists to fetch and no responder.
     async fn of_lists() -> Self {
-        Self::set(|publisher, settings| {
+        Self::set(|publisher, settings, _| {
             settings.crl_urls = [LIST, DELTA].map(|path| address(&publisher.url(path))).to_vec();
         })
         .await
@@ -43,20 +43,21 @@ impl Scene {
 
     /// Under a hard policy, with a responder and no lists.
     async fn of_responder() -> Self {
-        Self::set(|publisher, settings| {
+        Self::set(|publisher, settings, _| {
             let authority = "TEST AC CARNET DEVELOPMENT ORGANISATIONS".to_owned();
             settings.ocsp_urls = [(authority, address(&publisher.url(OCSP)))].into();
         })
         .await
     }
 
-    async fn set(change: impl FnOnce(&Publisher, &mut Revocation)) -> Self {
+    async fn set(change: impl FnOnce(&Publisher, &mut Revocation, &mut Tls)) -> Self {
         let publisher = Publisher::start().await;
         let clock = Clock::fixed(Clock::System.now());
         let mut read = None;
         let settle = |pki: &carnet::tls::development_pki::DevelopmentPki, tls: &mut Tls| {
             let file = |name: &str| pki.directory().join(name);
             tls.client_crls = vec![file("crl/racine.pem")];
+            tls.issuers.clear();
             let mut settings = Revocation {
                 policy: RevocationPolicy::Hard,
                 authorities: vec![file("ca/organisations.pem")],
@@ -65,7 +66,7 @@ impl Scene {
                 crl_bytes_max: 10_000,
                 ..Revocation::default()
             };
-            change(&publisher, &mut settings);
+            change(&publisher, &mut settings, tls);
             read = Some((tls.clone(), settings.clone()));
             settings
         };

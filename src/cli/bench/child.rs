@@ -70,6 +70,11 @@ impl Child {
         Some(Resident { idle_mb: megabytes(self.idle_kib?), peak_mb: megabytes(self.status_kib("VmHWM:")?) })
     }
 
+    /// Processor time that it has used so far, in user and kernel; unknown where there is no `/proc`.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        read_processor_time(&std::fs::read_to_string(format!("/proc/{}/stat", self.inner.id())).ok()?)
+    }
+
     /// Lets the peak of memory start anew: what was needed to prepare a load is not part of it.
     pub(super) fn forget_peak(&self) {
         // Where the kernel refuses, the peak of the preparation counts too.
@@ -115,6 +120,14 @@ fn read_kib(status: &str, key: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix(key))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
+/// Fields 14 and 15 of proc_pid_stat(5), counted after the name of the program, which may hold anything.
+fn read_processor_time(stat: &str) -> Option<Duration> {
+    let (_, after_name) = stat.rsplit_once(')')?;
+    let mut fields = after_name.split_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some(TICK * u32::try_from(ticks()? + ticks()?).ok()?)
+}
+
 fn megabytes(kib: u64) -> f64 {
     f64::from(u32::try_from(kib).unwrap_or(u32::MAX)) * 1024.0 / 1e6
 }
@@ -125,6 +138,8 @@ fn last_words(log: &Path) -> String {
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
 }
 
+/// USER_HZ is 100 on every Linux that this runs on.
+const TICK: Duration = Duration::from_millis(10);
 const OK: &[u8; 12] = b"HTTP/1.1 200";
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -141,6 +156,13 @@ mod tests {
         assert_eq!(read_kib(status, "VmHWM:"), Some(102_400));
         assert_eq!(read_kib(status, "VmRSS:").map(megabytes), Some(20.971_52));
         assert_eq!(read_kib(status, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn processor_time_is_read_whatever_the_program_is_called() {
+        let stat = "4711 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20 0 3 0 100";
+        assert_eq!(read_processor_time(stat), Some(Duration::from_secs(2)));
+        assert_eq!(read_processor_time("4711 (carnet) S 1 2"), None);
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Handshakes: connections that are opened and closed again, with a full handshake or a resumed session.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use anyhow::{Context as _, ensure};
 use http::Uri;
 use rustls::HandshakeKind;
@@ -21,6 +23,7 @@ pub(super) struct Clients {
     each: Vec<Client>,
     kind: Handshake,
     server: Uri,
+    shaken: AtomicU64,
 }
 
 impl Handshake {
@@ -42,7 +45,7 @@ impl Clients {
             Ok(Client::with_config(config))
         };
         let each = (0..count).map(|_| client()).collect::<Result<_, _>>()?;
-        Ok(Self { each, kind, server: url.parse()? })
+        Ok(Self { each, kind, server: url.parse()?, shaken: AtomicU64::new(0) })
     }
 
     /// Gets every client its first ticket.
@@ -58,7 +61,13 @@ impl Clients {
         let client = self.each.get(client).context("a load with more clients than there are")?;
         let resumed = connect_and_close(client, &self.server).await? == Some(HandshakeKind::Resumed);
         ensure!(resumed == (self.kind == Handshake::Resumed), "the server resumes no session");
+        self.shaken.fetch_add(1, Ordering::Relaxed);
         Ok(self.kind.part())
+    }
+
+    /// How many were made since [`Self::prime`], measured or not.
+    pub(super) fn shaken(&self) -> u64 {
+        self.shaken.load(Ordering::Relaxed)
     }
 }
 

@@ -23,6 +23,15 @@ pub(super) struct Line {
     pub(super) name: &'static str,
     pub(super) figures: Figures,
     pub(super) limit: Option<Figures>,
+    /// Where processor time is what counts.
+    pub(super) per_core: Option<PerCore>,
+}
+
+/// Exchanges in a second of processor time of the server alone, whatever the clients beside it use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PerCore {
+    pub(super) gateway: f64,
+    pub(super) limit: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -115,6 +124,10 @@ impl Line {
             all.extend(fields(&limit.summary()).into_iter().map(|(name, value)| (format!("limit_{name}"), value)));
             all.insert("ratio".to_owned(), self.ratio().map_or(Value::Null, rounded));
         }
+        if let Some(PerCore { gateway, limit }) = self.per_core {
+            let numbers = [("per_core", gateway), ("limit_per_core", limit), ("per_core_ratio", gateway / limit)];
+            all.extend(numbers.map(|(name, number)| (name.to_owned(), rounded(number))));
+        }
         all
     }
 
@@ -131,6 +144,14 @@ impl Line {
         }
         if let Some(ratio) = self.ratio() {
             let _ = writeln!(text, "{:<WIDTH$}{ratio:>WIDTH$.3}", "ratio");
+        }
+        if let Some(PerCore { gateway, limit }) = self.per_core {
+            let ratio = gateway / limit;
+            let _ = writeln!(
+                text,
+                "{:<WIDTH$}{gateway:>WIDTH$.1} a second of the server's processor time; limit {limit:.1}, ratio {ratio:.3}",
+                "per core"
+            );
         }
     }
 }
@@ -190,7 +211,12 @@ mod tests {
 
     #[test]
     fn the_json_has_the_fields_of_the_contract() {
-        let line = Line { name: "deposit", figures: figures("deposit", 10), limit: Some(figures("deposit", 16)) };
+        let line = Line {
+            name: "deposit",
+            figures: figures("deposit", 10),
+            limit: Some(figures("deposit", 16)),
+            per_core: None,
+        };
         let json = report(vec![line]).to_json();
         assert_eq!((&json["per_second"], &json["limit_per_second"]), (&json!(5.0), &json!(8.0)));
         assert_eq!((&json["ratio"], &json["errors"]), (&json!(0.625), &json!(0)));
@@ -200,12 +226,22 @@ mod tests {
     }
 
     #[test]
+    fn processor_time_is_told_where_it_was_measured() {
+        let per_core = Some(PerCore { gateway: 900.0, limit: 1_000.0 });
+        let limit = Some(figures("full", 1));
+        let report = report(vec![Line { name: "full", figures: figures("full", 1), limit, per_core }]);
+        let json = report.to_json();
+        assert_eq!((&json["per_core"], &json["per_core_ratio"]), (&json!(900.0), &json!(0.9)));
+        assert!(report.to_table().contains("limit 1000.0, ratio 0.900"), "{}", report.to_table());
+    }
+
+    #[test]
     fn errors_of_every_load_count() {
         let mut failed = figures("full", 1);
         failed.fail(&anyhow::anyhow!("refused"));
         let lines = vec![
-            Line { name: "full", figures: figures("full", 1), limit: Some(failed) },
-            Line { name: "resumed", figures: figures("resumed", 1), limit: None },
+            Line { name: "full", figures: figures("full", 1), limit: Some(failed), per_core: None },
+            Line { name: "resumed", figures: figures("resumed", 1), limit: None, per_core: None },
         ];
         let report = report(lines);
         assert_eq!(report.errors(), 1);
@@ -219,7 +255,7 @@ mod tests {
     fn the_table_shows_the_parts_of_a_mixed_load() {
         let mut mixed = figures("deposit", 1);
         mixed.join(figures("search", 4));
-        let table = report(vec![Line { name: "mixed", figures: mixed, limit: None }]).to_table();
+        let table = report(vec![Line { name: "mixed", figures: mixed, limit: None, per_core: None }]).to_table();
         assert!(table.contains("  deposit") && table.contains("  search"), "{table}");
         assert!(table.lines().all(|line| line.trim_end() == line), "{table}");
         assert!(table.contains("ready 45 ms after its start; 20.5 MB resident when idle, 101.2 MB at most"), "{table}");

@@ -172,7 +172,8 @@ pub(super) fn is_in_memory(folder: &Path) -> bool {
 
 fn configuration(professionals: SocketAddr, operators: SocketAddr, clients: usize) -> String {
     let Limits { connections_max, deposits_in_flight_max, reads_in_flight_max, .. } = Limits::default();
-    // All clients may show one certificate.
+    // All clients may show one certificate, and what is measured is the gateway, not its limits.
+    let connections_max = connections_max.max(clients * 2 + 16);
     let (deposits_max, reads_max) = (deposits_in_flight_max.max(clients), reads_in_flight_max.max(clients));
     format!(
         r#"[listen]
@@ -187,16 +188,23 @@ allow_development_roots = true
 ins_domains = ["test"]
 
 [limits]
-connections_max = {}
+connections_max = {connections_max}
+connections_per_certificate_max = {connections_max}
+connections_per_structure_max = {connections_max}
 deposits_in_flight_max = {deposits_max}
-deposits_in_flight_per_caller_max = {deposits_max}
+deposits_in_flight_per_certificate_max = {deposits_max}
+deposits_in_flight_per_structure_max = {deposits_max}
 reads_in_flight_max = {reads_max}
-reads_in_flight_per_caller_max = {reads_max}
+reads_in_flight_per_certificate_max = {reads_max}
+reads_in_flight_per_structure_max = {reads_max}
+requests_per_second_per_certificate = {RATE_MAX}
+requests_per_second_per_structure = {RATE_MAX}
+body_bytes_in_flight_per_certificate_max = {BYTES_MAX}
+body_bytes_in_flight_per_structure_max = {BYTES_MAX}
 
 [log]
 filter = "warn"
-"#,
-        connections_max.max(clients * 2 + 16),
+"#
     )
 }
 
@@ -220,6 +228,9 @@ fn test_ins(number: usize) -> Option<Ins> {
     Ins::parse(&format!("{body}{key:02}"), InsAuthority::NirTest.oid()).ok()
 }
 
+/// More than any load reaches.
+const RATE_MAX: u32 = 1_000_000;
+const BYTES_MAX: u64 = 1 << 40;
 const PKI_FOLDER: &str = "certs";
 /// The author of the specimens that are deposited: a structure deposits in its own name.
 const HOSPITAL_ID: &str = "1350000899";

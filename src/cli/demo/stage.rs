@@ -198,6 +198,11 @@ client_crls = ["certs/crl/"]
 allow_development_roots = true
 reload_seconds = 1
 
+[tls.issuers]
+person = ["certs/ca/personnes.pem"]
+employee = ["certs/ca/personnes.pem"]
+organisation = ["certs/ca/organisations.pem"]
+
 [store]
 database = "sqlite:carnet.db"
 

@@ -46,7 +46,8 @@ impl Base64Decoder {
         if !self.carry.is_empty() || self.padding > 0 {
             return self.push_by_byte(rest, out);
         }
-        let (groups, tail) = rest.split_at(rest.len() & !3);
+        let padding = rest.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
+        let (groups, tail) = rest.split_at((rest.len() - padding) & !3);
         // The decoder stops at whitespace, padding and anything worse: then byte by byte tells which it was.
         match STANDARD_NO_PAD.decode_append(groups, out) {
             Ok(()) => self.push_by_byte(tail, out),

@@ -39,6 +39,7 @@ pub use self::document_reference::EXTENSION_SLOT;
 use self::intake::Received;
 pub use self::xml::json_to_xml;
 use crate::config::Limits;
+use crate::limits::count_limited;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::SpoolSettings;
 
@@ -136,6 +137,7 @@ where
 fn hold(held: &mut Option<OwnedSemaphorePermit>, bytes: usize, free: &Arc<Semaphore>) -> Result<(), Refusal> {
     let permit = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(free).try_acquire_many_owned(bytes).ok());
     let permit = permit.ok_or_else(|| {
+        count_limited("xml_bodies_bytes_max");
         let found = "as much XML in flight as is let in (limits.xml_bodies_bytes_max)";
         Refusal::new(Rule::Busy, "message", found, "the same request again in a while, or as JSON")
     })?;

@@ -65,6 +65,15 @@ pub(in crate::tls) fn encode_octet(octet: u8) -> Vec<u8> {
     tlv(OCTET_STRING, &[octet])
 }
 
+pub(in crate::tls) fn encode_printable(text: &str) -> Vec<u8> {
+    tlv(PRINTABLE_STRING, text.as_bytes())
+}
+
+/// Private key usage period: `[0]` and `[1]` IMPLICIT GeneralizedTime.
+pub(in crate::tls) fn encode_period(from: &str, until: &str) -> Vec<u8> {
+    tlv(SEQUENCE, &[tlv(0x80, from.as_bytes()), tlv(0x81, until.as_bytes())].concat())
+}
+
 pub(in crate::tls) fn encode_texts(texts: &[String]) -> Vec<u8> {
     let encoded: Vec<Vec<u8>> = texts.iter().map(|text| tlv(UTF8_STRING, text.as_bytes())).collect();
     tlv(SEQUENCE, &encoded.concat())

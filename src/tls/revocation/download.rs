@@ -62,7 +62,9 @@ enum DownloadError {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     List(#[from] CrlError),
-    #[error("its authority {0} is neither a root nor in revocation.authorities: nobody can check its signature")]
+    #[error(
+        "its authority {0} is no root, and neither tls.issuers nor revocation.authorities has it: nobody can check its signature"
+    )]
     Authority(String),
     #[error("it is past its nextUpdate, or of the future")]
     Time,
@@ -180,8 +182,7 @@ fn store(bytes: &Bytes, file: &Path, judge: &Judge, urls: &[String], now_s: i64)
 }
 
 fn check(list: &List, judge: &Judge, now_s: i64) -> Result<(), DownloadError> {
-    let (roots, others) = judge.authorities();
-    let authorities = roots.iter().chain(others).filter_map(|der| X509Certificate::from_der(der).ok());
+    let authorities = judge.authorities().iter().filter_map(|der| X509Certificate::from_der(der).ok());
     let authorities: Vec<_> =
         authorities.map(|(_, one)| one).filter(|one| one.subject().as_raw() == list.issuer.as_ref()).collect();
     if authorities.is_empty() {

@@ -1,7 +1,6 @@
-//! Judges a chain whose path is verified: is anybody in it revoked, and until when does that hold?
+//! Judges a verified path: is anybody on it revoked, and until when does that hold?
 //!
-//! Only the certificates that lead from the client to a root count, not what a client sends along besides. The
-//! root itself is trusted by configuration, and no list can say otherwise. Source: RFC 5280 6.3, RFC 6960.
+//! The root itself is trusted by configuration, and no list can say otherwise. Source: RFC 5280 6.3, RFC 6960.
 
 use std::sync::Arc;
 
@@ -10,7 +9,6 @@ use rustls::CertificateError;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::prelude::FromDer as _;
 
 use super::policy::{Missed, Policies, unknown_names};
 use super::responder::{Responders, Slot};
@@ -21,22 +19,21 @@ use crate::config::{self, RevocationPolicy};
 #[derive(Debug)]
 pub(in crate::tls) struct Judge {
     pub(in crate::tls) lists: Revocations,
-    /// Roots first, then the authorities that configuration names under them.
+    /// Whose lists and answers count: those that configuration names.
     authorities: Vec<CertificateDer<'static>>,
-    roots: usize,
     policies: Policies,
     responders: Arc<Responders>,
     missed: Arc<Missed>,
 }
 
-/// Of a chain in which nobody is known to be revoked.
+/// Of a path on which nobody is known to be revoked.
 #[derive(Default)]
 pub(in crate::tls) struct Judgement {
-    /// Until when that holds; only where nothing is left to ask.
+    /// Until when that holds, dates of certificates apart; only where nothing is left to ask.
     pub(in crate::tls) until_s: i64,
     /// What has to be asked first.
     pub(in crate::tls) unanswered: Vec<Arc<Slot>>,
-    /// What responders say of this chain is kept fresh for as long as somebody holds these.
+    /// What responders say of this path is kept fresh for as long as somebody holds these.
     pub(in crate::tls) held: Vec<Arc<Slot>>,
     /// Nobody vouches for one of the certificates, and the policy lets it in.
     pub(in crate::tls) lenience: Option<Lenience>,
@@ -50,7 +47,7 @@ pub(in crate::tls) enum Lenience {
     NoSource,
 }
 
-/// Why a chain is not let in, in words for a log and for its holder.
+/// Why a path is not let in, in words for a log and for its holder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Doubt {
     #[error("a certificate that {authority} has revoked")]
@@ -69,12 +66,14 @@ pub enum NameError {
     #[error("revocation.policies: no root of tls.client_roots has the common name `{0}`")]
     Root(String),
     #[error(
-        "revocation.ocsp_urls: no certificate of tls.client_roots or revocation.authorities has the common name `{0}`"
+        "revocation.ocsp_urls: no certificate of tls.client_roots, tls.issuers or revocation.authorities has the common \
+         name `{0}`"
     )]
     Authority(String),
 }
 
 impl Judge {
+    /// `authorities`: the roots among them.
     pub(in crate::tls) fn new(
         settings: &config::Revocation,
         lists: Revocations,
@@ -88,33 +87,19 @@ impl Judge {
         }
         let owned = authorities.iter().map(|authority| CertificateDer::from(authority.as_raw().to_vec())).collect();
         let (responders, missed) = shared;
-        Ok(Self { lists, authorities: owned, roots: roots.len(), policies, responders, missed })
+        Ok(Self { lists, authorities: owned, policies, responders, missed })
     }
 
-    /// Judges what leads from the client to a root.
-    pub(in crate::tls) fn judge(&self, chain: &[CertificateDer<'_>], now_s: i64) -> Result<Judgement, Doubt> {
-        let presented = parse(chain).ok_or(Doubt::Unreadable)?;
-        let roots = parse(self.authorities().0).ok_or(Doubt::Unreadable)?;
-        self.judge_links(&links(&presented, &roots), presented.get(1..).unwrap_or_default(), now_s)
-    }
-
-    /// Judges the certificates of a path, its root left out. `presented`: where their authorities may be found.
-    /// Errors: somebody is revoked; or nobody can vouch, will not be asked, and the policy wants it.
-    pub(in crate::tls) fn judge_links(
-        &self,
-        links: &[&X509Certificate<'_>],
-        presented: &[X509Certificate<'_>],
-        now_s: i64,
-    ) -> Result<Judgement, Doubt> {
-        let authorities = parse(&self.authorities).ok_or(Doubt::Unreadable)?;
-        let (roots, _) = authorities.split_at(self.roots);
-        let issuers = links.iter().map(|link| link.issuer().as_raw());
-        let policy = self.policies.strictest(issuers.filter(|name| is_name_of(roots, name)));
+    /// Judges a path, end-entity first, root last. Errors: somebody is revoked; or nobody can vouch, will not be
+    /// asked, and the policy wants it.
+    pub(in crate::tls) fn judge(&self, path: &[X509Certificate<'_>], now_s: i64) -> Result<Judgement, Doubt> {
+        let (root, below) = path.split_last().ok_or(Doubt::Unreadable)?;
+        let policy = self.policies.under(root);
         let mut judgement = Judgement { until_s: i64::MAX, ..Judgement::default() };
-        for certificate in links {
-            let slot = self.responders.slot_of(certificate, &authorities, self.algorithms());
+        for certificate in below {
+            let slot = self.responders.slot_of(certificate, &self.authorities, self.algorithms());
             let said = slot.as_ref().map_or(Status::Unlisted, |slot| slot.status());
-            let listed = self.lists.status(certificate, presented, now_s);
+            let listed = self.lists.status(certificate, path, now_s);
             if listed == Status::Revoked || said == Status::Revoked {
                 return Err(Doubt::Revoked { authority: certificate.issuer().to_string() });
             }
@@ -136,16 +121,14 @@ impl Judge {
                     self.without_fresh(certificate, known_until_s, policy, has_source, now_s)?
                 }
             };
-            // The moment of notAfter itself is still inside.
-            let valid_until_s = certificate.validity().not_after.timestamp().saturating_add(1);
-            judgement.until_s = judgement.until_s.min(until_s).min(valid_until_s);
+            judgement.until_s = judgement.until_s.min(until_s);
         }
         Ok(judgement)
     }
 
-    /// What configuration trusts: roots, and the authorities that it names under them.
-    pub(in crate::tls) fn authorities(&self) -> (&[CertificateDer<'static>], &[CertificateDer<'static>]) {
-        self.authorities.split_at(self.roots)
+    /// Roots, and the authorities that configuration names under them.
+    pub(in crate::tls) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.authorities
     }
 
     pub(in crate::tls) fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
@@ -202,36 +185,6 @@ impl From<Doubt> for CertificateError {
             Doubt::Unreadable => Self::BadEncoding,
         }
     }
-}
-
-/// The client's certificate and every authority that leads from it to a root, roots left out.
-fn links<'a, 'b>(presented: &'a [X509Certificate<'b>], roots: &[X509Certificate<'_>]) -> Vec<&'a X509Certificate<'b>> {
-    let mut reached = vec![false; presented.len()];
-    let mut links: Vec<&X509Certificate<'_>> = Vec::new();
-    if let Some(leaf) = presented.first() {
-        reached[0] = true;
-        links.push(leaf);
-    }
-    let mut next = 0;
-    while let Some(link) = links.get(next).copied() {
-        for (at, other) in presented.iter().enumerate() {
-            let issued_it = other.subject().as_raw() == link.issuer().as_raw();
-            if issued_it && !reached[at] && !roots.iter().any(|root| root.as_raw() == other.as_raw()) {
-                reached[at] = true;
-                links.push(other);
-            }
-        }
-        next += 1;
-    }
-    links
-}
-
-fn is_name_of(roots: &[X509Certificate<'_>], name: &[u8]) -> bool {
-    roots.iter().any(|root| root.subject().as_raw() == name)
-}
-
-fn parse<'a>(chain: &'a [CertificateDer<'_>]) -> Option<Vec<X509Certificate<'a>>> {
-    chain.iter().map(|der| X509Certificate::from_der(der).ok().map(|(_, certificate)| certificate)).collect()
 }
 
 fn moment(seconds: i64) -> Timestamp {

@@ -45,11 +45,9 @@ impl Policies {
         Ok(Self { default: settings.policy, by_root, grace_s })
     }
 
-    /// The policy of a chain that ends under one of these names; the strictest where roots share a name with
-    /// another authority of the chain.
-    pub(super) fn strictest<'a>(&self, roots: impl Iterator<Item = &'a [u8]>) -> RevocationPolicy {
-        let stated = roots.map(|name| self.by_root.get(name).copied().unwrap_or(self.default));
-        stated.max_by_key(|policy| strictness(*policy)).unwrap_or(self.default)
+    /// The policy of a path that ends at this root.
+    pub(super) fn under(&self, root: &X509Certificate<'_>) -> RevocationPolicy {
+        self.by_root.get(root.subject().as_raw()).copied().unwrap_or(self.default)
     }
 }
 
@@ -82,14 +80,6 @@ pub(super) fn unknown_names<'a>(
 
 pub(super) fn common_name<'a>(certificate: &'a X509Certificate<'_>) -> Option<&'a str> {
     certificate.subject().iter_common_name().next()?.as_str().ok()
-}
-
-fn strictness(policy: RevocationPolicy) -> u8 {
-    match policy {
-        RevocationPolicy::Listed => 0,
-        RevocationPolicy::Soft => 1,
-        RevocationPolicy::Hard => 2,
-    }
 }
 
 const AUTHORITIES_MAX: usize = 100;

@@ -1,8 +1,8 @@
 //! What OCSP responders say: asked ahead of time where somebody is connected, remembered until it expires.
 //!
 //! A [`Slot`] is one certificate and the answer about it. The connection that shows the certificate holds the
-//! slot; slots that are held are asked again before their answer expires, off the path of any request. Answers
-//! live in memory: after a restart without network, lists are what vouches.
+//! slot, and whoever signed an assertion lately wants theirs; both are asked again before their answer expires, off
+//! the path of any request. Answers live in memory: after a restart without network, lists are what vouches.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -48,6 +48,8 @@ pub(in crate::tls) struct Slot {
     question: Question,
     issuer: CertificateDer<'static>,
     asked: Mutex<Asked>,
+    /// For whom no connection holds it.
+    wanted_until_s: AtomicI64,
     /// One question at a time: who comes later finds the answer.
     asking: tokio::sync::Mutex<()>,
 }
@@ -105,7 +107,7 @@ impl Responders {
     pub(super) fn slot_of(
         &self,
         certificate: &X509Certificate<'_>,
-        authorities: &[X509Certificate<'_>],
+        authorities: &[CertificateDer<'_>],
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> Option<Arc<Slot>> {
         let responder = self.responder_of(certificate)?;
@@ -113,15 +115,17 @@ impl Responders {
         if let Some(slot) = self.lock().get(&fingerprint) {
             return Some(Arc::clone(slot));
         }
-        let issuer = authorities.iter().find(|authority| {
+        let authorities = authorities.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+        let issuer = authorities.map(|(_, authority)| authority).find(|authority| {
             authority.subject().as_raw() == certificate.issuer().as_raw()
                 && is_signed_by(certificate.as_raw(), authority.public_key(), algorithms)
         })?;
         let slot = Slot {
             responder: Arc::clone(responder),
-            question: Question::new(certificate, issuer),
+            question: Question::new(certificate, &issuer),
             issuer: CertificateDer::from(issuer.as_raw().to_vec()),
             asked: Mutex::default(),
+            wanted_until_s: AtomicI64::new(i64::MIN),
             asking: tokio::sync::Mutex::default(),
         };
         let mut slots = self.lock();
@@ -159,14 +163,15 @@ impl Responders {
         }
     }
 
-    /// Asks again about every certificate that somebody holds, ahead of the end of its answer, and forgets what
-    /// nobody holds any more.
+    /// Asks again about every certificate that somebody holds or wants, ahead of the end of its answer, and forgets
+    /// the others.
     pub(in crate::tls) async fn refresh(&self, judge: &Judge, fetcher: &Fetcher, now_s: i64) {
         let due: Vec<Arc<Slot>> = {
             let mut slots = self.lock();
-            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_worth_keeping(now_s));
-            let held = slots.values().filter(|slot| Arc::strong_count(slot) > 1 && slot.is_due(now_s));
-            held.map(Arc::clone).collect()
+            let is_wanted = |slot: &Arc<Slot>| Arc::strong_count(slot) > 1 || slot.is_wanted(now_s);
+            slots.retain(|_, slot| is_wanted(slot) || slot.is_worth_keeping(now_s));
+            let wanted = slots.values().filter(|slot| is_wanted(slot) && slot.is_due(now_s));
+            wanted.map(Arc::clone).collect()
         };
         for some in due.chunks(QUESTIONS_AT_A_TIME_MAX) {
             futures_util::future::join_all(some.iter().map(|slot| self.ask(slot, judge, fetcher, now_s))).await;
@@ -233,6 +238,15 @@ impl Slot {
         self.is_due(now_s) && !self.responder.is_down(now_s)
     }
 
+    /// Keeps the answer fresh for some time without being held.
+    pub(in crate::tls) fn want(&self, now_s: i64) {
+        self.wanted_until_s.fetch_max(now_s.saturating_add(WANTED_S), Ordering::AcqRel);
+    }
+
+    fn is_wanted(&self, now_s: i64) -> bool {
+        now_s < self.wanted_until_s.load(Ordering::Acquire)
+    }
+
     fn is_due(&self, now_s: i64) -> bool {
         now_s >= self.lock().due_s
     }
@@ -263,6 +277,8 @@ impl Slot {
 const QUESTIONS_AT_A_TIME_MAX: usize = 8;
 /// A slot takes some 400 bytes and the certificate of its authority.
 const SLOTS_MAX: usize = 10_000;
+/// Software that signs for a structure signs all day.
+const WANTED_S: i64 = 3 * 3_600;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Others need not wait for a responder of which one has just learned that it does not answer.
 const DOWN_S: i64 = 30;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use carnet::clock::Clock;
+use carnet::config::CertificateClass;
 use carnet::tls::development_pki::DevelopmentPki;
 use carnet::tls::trust::{Reload, Trust};
 use jiff::ToSpan as _;
@@ -103,6 +104,24 @@ async fn a_list_that_is_not_what_it_should_be_replaces_nothing() {
 }
 
 #[tokio::test]
+async fn a_list_of_an_authority_that_may_issue_a_class_is_taken_too_and_its_certificate_is_watched() {
+    let scene = Scene::set(|publisher, settings, tls| {
+        settings.crl_urls = vec![address(&publisher.url(LIST))];
+        tls.issuers.insert(CertificateClass::Organisation, std::mem::take(&mut settings.authorities));
+    })
+    .await;
+    scene.publish(LIST, &Draft::new(1, scene.now()));
+    assert_eq!(scene.listener.trust.fetch_lists().await, Reload::Swapped);
+    assert!(scene.lets_in().await);
+    let file = &scene.tls.issuers[&CertificateClass::Organisation][0];
+    let good = std::fs::read(file).unwrap();
+    std::fs::write(file, b"0").unwrap();
+    assert_eq!(scene.listener.trust.reload(), Reload::Kept);
+    std::fs::write(file, good).unwrap();
+    assert_eq!(scene.listener.trust.reload(), Reload::Swapped);
+}
+
+#[tokio::test]
 async fn a_failing_address_is_asked_less_and_less_often() {
     let scene = Scene::of_lists().await;
     for _ in 0..20 {
@@ -170,7 +189,7 @@ async fn a_list_comes_over_tls_from_a_server_under_the_roots_for_it_and_from_no_
     DevelopmentPki::create(folder.path(), Clock::System).unwrap();
     let publisher = Publisher::start_https(folder.path()).await;
     let of = |roots: PathBuf| {
-        Scene::set(|_, settings| {
+        Scene::set(|_, settings, _| {
             settings.crl_urls = vec![address(&publisher.url(LIST))];
             settings.https_roots = vec![roots];
         })

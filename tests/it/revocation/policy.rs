@@ -11,7 +11,7 @@ use crate::support::publisher::Draft;
 const ROOT: &str = "TEST AC RACINE CARNET DEVELOPMENT";
 
 async fn scene_under(policy: RevocationPolicy) -> Scene {
-    Scene::set(|publisher, settings| {
+    Scene::set(|publisher, settings, _| {
         settings.crl_urls = vec![address(&publisher.url(LIST))];
         settings.policies = BTreeMap::from([(ROOT.to_owned(), policy)]);
         settings.grace_hours = 48;

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use carnet::cli::client::Client;
 use carnet::config::RevocationPolicy;
+use carnet::identity::vihf::SignerTrust as _;
+use carnet::tls::development_pki::KeyUse;
 use jiff::ToSpan as _;
 use rcgen::ExtendedKeyUsagePurpose;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::version::{TLS12, TLS13};
 
 use super::{HOSPITAL, OCSP, Scene, WITHDRAWN, address};
@@ -116,8 +120,31 @@ async fn an_answer_is_asked_for_again_ahead_of_its_end_while_its_connection_is_o
 }
 
 #[tokio::test]
+async fn the_signer_of_an_assertion_is_asked_about_as_a_client_is() {
+    let scene = Scene::of_responder().await;
+    let trust = &scene.listener.trust;
+    let pki = &scene.listener.pki;
+    let seal = pki.issue(&crate::support::test_listener::hospital(), KeyUse::Sign, pki.usual_lifetime()).unwrap();
+    let seal: Vec<_> =
+        CertificateDer::pem_slice_iter(seal.certificate_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+    let rule = async || trust.ask_about(&seal).await.err().map(|refusal| refusal.rule.code());
+    assert_eq!(rule().await, Some(WITHDRAWN), "nobody answers");
+    scene.pass(1).await;
+    scene.publisher.serve(OCSP, Answers::new(Status::Good, scene.now()).signed_by(authority(&scene)));
+    assert_eq!(rule().await, None);
+    assert!(trust.signer(&seal, scene.now()).is_ok());
+    let asked = scene.publisher.asked(OCSP);
+    let revoked = Answers::new(Status::Revoked, scene.now() + 1.hour());
+    scene.publisher.serve(OCSP, revoked.signed_by(authority(&scene)));
+    scene.pass(1).await;
+    assert_eq!(scene.publisher.asked(OCSP), asked + 1, "ahead of the end of the first answer");
+    assert_eq!(rule().await, Some(WITHDRAWN));
+    assert_eq!(trust.signer(&seal, scene.now()).unwrap_err().rule.code(), WITHDRAWN);
+}
+
+#[tokio::test]
 async fn a_responder_that_is_silent_is_waited_for_once_and_the_policy_decides() {
-    let scene = Scene::set(|publisher, settings| {
+    let scene = Scene::set(|publisher, settings, _| {
         settings.policy = RevocationPolicy::Soft;
         settings.timeout_seconds = 1;
         let authority = "TEST AC CARNET DEVELOPMENT ORGANISATIONS".to_owned();

@@ -8,6 +8,7 @@ use carnet::app::{App, Running};
 use carnet::clock::Clock;
 use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
+use carnet::identity::vihf::issue::SigningKey;
 use carnet::operation::gateway::Gateway;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 use tempfile::TempDir;
@@ -68,6 +69,7 @@ impl TestGateway {
         config.tls.client_roots = vec![certs.join("client-roots.pem")];
         config.tls.client_crls = vec![certs.join("crl")];
         config.tls.allow_development_roots = true;
+        config.tls.issuers = shared_pki().pki.issuers();
         config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
         config.store.free_bytes_min = 0;
         config.dmp.ins_domains = vec![InsDomain::Test];
@@ -151,6 +153,13 @@ impl Builder {
             std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
         TestGateway { running, _folder: self.folder, server_ca }
     }
+}
+
+/// The key with which a holder signs VIHF; with `KeyUse::Auth`, one that ought to sign nothing.
+pub(crate) fn signing_key(holder: &Holder, key_use: KeyUse) -> SigningKey {
+    let pki = &shared_pki().pki;
+    let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
+    SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
 }
 
 pub(crate) fn patient() -> Ins {

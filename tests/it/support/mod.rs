@@ -3,8 +3,10 @@
 pub(crate) mod caller;
 pub(crate) mod desk;
 pub(crate) mod document;
+pub(crate) mod forge;
 pub(crate) mod gateway;
 pub(crate) mod publisher;
+pub(crate) mod raw_http2;
 pub(crate) mod test_listener;
 
 pub(crate) use caller::Caller;

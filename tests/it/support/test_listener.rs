@@ -10,9 +10,9 @@ use carnet::cli::client::{Client, ClientError, Identity};
 use carnet::clock::Clock;
 use carnet::config::{self, Limits, Revocation};
 use carnet::serve::serve;
-use carnet::tls::client_certificate::Subject;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use carnet::tls::listener::PresentedCertificate;
+use carnet::tls::subject::Subject;
 use carnet::tls::trust::Trust;
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -41,7 +41,15 @@ impl TestListener {
     }
 
     pub(crate) async fn start_with(limits: Limits, clock: Clock) -> Self {
-        Self::start_under(clock, |_, _| Revocation::default(), limits).await
+        Self::start_configured(limits, clock, |_| {}).await
+    }
+
+    pub(crate) async fn start_configured(limits: Limits, clock: Clock, change: impl FnOnce(&mut config::Tls)) -> Self {
+        let settle = |_: &DevelopmentPki, tls: &mut config::Tls| {
+            change(tls);
+            Revocation::default()
+        };
+        Self::start_under(clock, settle, limits).await
     }
 
     /// With other settings of revocation: `settle` is given the PKI and may change where lists come from.
@@ -134,6 +142,8 @@ pub(crate) fn settings(pki: &DevelopmentPki) -> config::Tls {
         client_roots: vec![file("client-roots.pem")],
         client_crls: vec![file("crl")],
         allow_development_roots: true,
+        allow_test_cards: false,
+        issuers: pki.issuers(),
         reload_seconds: 1,
     }
 }
@@ -160,6 +170,7 @@ async fn who(Extension(certificate): Extension<PresentedCertificate>) -> String 
     match &*certificate {
         Ok(certificate) => match &certificate.subject {
             Subject::Person(person) => person.ps_id.to_string(),
+            Subject::Employee(employee) => employee.id.to_string(),
             Subject::Organisation(organisation) => organisation.struct_id.to_string(),
         },
         Err(refused) => refused.refusal.rule.code().to_owned(),

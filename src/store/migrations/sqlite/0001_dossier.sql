@@ -1,3 +1,11 @@
+-- One row: the name under which the volumes of documents know their database.
+CREATE TABLE store (
+    identity TEXT NOT NULL                    -- UUID
+) STRICT;
+INSERT INTO store (identity)
+SELECT substr(h, 1, 8) || '-' || substr(h, 9, 4) || '-4' || substr(h, 14, 3) || '-8' || substr(h, 18, 3) || '-' || substr(h, 21)
+FROM (SELECT lower(hex(randomblob(16))) AS h);
+
 -- One row per patient's record (dossier). The INS numbers of the patient are aliases of it.
 CREATE TABLE dossier (
     dossier_id TEXT    NOT NULL PRIMARY KEY,  -- UUID, internal key

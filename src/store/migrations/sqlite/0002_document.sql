@@ -30,26 +30,11 @@ CREATE TABLE submission_set (
 ) STRICT;
 CREATE INDEX submission_set_by_dossier ON submission_set (dossier_id, registered_us);
 
--- Document bytes, named by their hashes; cut into chunks so that neither side ever holds one whole.
-CREATE TABLE document (
-    document_id INTEGER NOT NULL PRIMARY KEY,
-    sha1        BLOB    NOT NULL,                      -- 20 bytes
-    sha256      BLOB    NOT NULL,                      -- 32 bytes
-    size_bytes  INTEGER NOT NULL
-) STRICT;
-CREATE TABLE document_chunk (
-    document_id INTEGER NOT NULL REFERENCES document (document_id),
-    position    INTEGER NOT NULL,                      -- 0, 1, 2...
-    bytes       BLOB    NOT NULL,
-    PRIMARY KEY (document_id, position)
-) STRICT;
-
 -- Metadata of one document (fiche), at its present version.
 CREATE TABLE document_entry (
     entry_id             INTEGER NOT NULL PRIMARY KEY,
     dossier_id           TEXT    NOT NULL REFERENCES dossier (dossier_id),
     submission_set_uuid  TEXT    NOT NULL REFERENCES submission_set (submission_set_uuid),
-    document_id          INTEGER NOT NULL REFERENCES document (document_id),
     logical_id           TEXT    NOT NULL UNIQUE,      -- id of the FHIR DocumentReference
     unique_id            TEXT    NOT NULL UNIQUE,      -- urn:oid: or urn:uuid:
     ins_authority        TEXT    NOT NULL,             -- patientId as submitted
@@ -93,6 +78,12 @@ CREATE TABLE document_entry (
     birth_text           TEXT,
     sex                  TEXT,
     confidentiality      TEXT    NOT NULL,             -- N | R | V
+    -- The bytes, in their volume:
+    sha1                 BLOB    NOT NULL,             -- 20 bytes
+    sha256               BLOB    NOT NULL,             -- 32 bytes
+    size_bytes           INTEGER NOT NULL,
+    volume               INTEGER NOT NULL,
+    volume_offset        INTEGER NOT NULL,             -- of the first byte
     -- What changes after the deposit:
     entry_uuid           TEXT    NOT NULL UNIQUE,      -- new at each metadata version
     version              INTEGER NOT NULL,

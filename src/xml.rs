@@ -1,7 +1,8 @@
-//! A pull of XML tokens that refuses what no registry message needs: DOCTYPE, entities, depth, floods.
+//! A pull of XML tokens that refuses what no message needs: DOCTYPE, entities, depth, floods.
 //!
-//! Knows nothing of ebRIM. quick-xml sets no limit on depth or attributes and leaves entities to its
-//! caller, so both are decided here, before anything is built from what was read.
+//! Knows neither ebRIM nor SAML. quick-xml sets no limit on depth or attributes and leaves entities to its
+//! caller, so both are decided here, before anything is built from what was read. (Documents, which may be long
+//! and stay as they are, have a guard of their own: `cda::guard`.)
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use quick_xml::reader::NsReader;
 use crate::refusal::{Refusal, Rule};
 
 /// One step through the document.
-pub(super) enum Token {
+#[derive(Debug)]
+pub enum Token {
     Open(Element),
     Text(String),
     Close,
@@ -21,14 +23,25 @@ pub(super) enum Token {
     End,
 }
 
-/// A start tag: its name, the namespace it belongs to, its attributes without `xmlns`.
-pub(super) struct Element {
-    pub(super) namespace: String,
-    pub(super) name: String,
+/// A start tag: its name, the namespace it belongs to, its attributes.
+#[derive(Debug)]
+pub struct Element {
+    pub namespace: String,
+    pub name: String,
+    /// By name, prefix included.
     attributes: Vec<(String, String)>,
 }
 
-pub(super) struct Tokens<'x> {
+/// What a message may be.
+#[derive(Debug, Clone, Copy)]
+pub struct XmlLimits {
+    /// How refusals call the message: `metadata`, `VIHF`.
+    pub message: &'static str,
+    pub bytes_max: usize,
+}
+
+pub struct Tokens<'x> {
+    message: &'static str,
     text: &'x str,
     reader: NsReader<&'x [u8]>,
     depth: usize,
@@ -37,31 +50,48 @@ pub(super) struct Tokens<'x> {
 
 impl Element {
     /// The value of an attribute, by local name; empty counts as absent.
-    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        let is = |(key, value): &(String, String)| local_of(key) == name && !value.trim().is_empty();
+        let at = self.attributes.iter().position(is)?;
+        Some(self.attributes.swap_remove(at).1)
+    }
+
+    /// The value of an attribute without prefix; empty counts as absent.
+    pub fn take_plain(&mut self, name: &str) -> Option<String> {
         let at = self.attributes.iter().position(|(key, value)| key == name && !value.trim().is_empty())?;
         Some(self.attributes.swap_remove(at).1)
+    }
+
+    pub fn is(&self, namespace: &str, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
+    }
+
+    /// Names, prefix included, and values; declarations of namespaces left out.
+    pub fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
 impl<'x> Tokens<'x> {
     /// Errors: `BodyTooLarge`, `XmlSyntax` for anything but UTF-8.
-    pub(super) fn new(bytes: &'x [u8]) -> Result<Self, Refusal> {
-        if bytes.len() > DOCUMENT_BYTES_MAX {
-            let expected = format!("at most {DOCUMENT_BYTES_MAX} bytes");
-            return Err(Refusal::new(Rule::BodyTooLarge, "metadata", format!("{} bytes", bytes.len()), expected));
+    pub fn new(bytes: &'x [u8], limits: XmlLimits) -> Result<Self, Refusal> {
+        let XmlLimits { message, bytes_max } = limits;
+        if bytes.len() > bytes_max {
+            let expected = format!("at most {bytes_max} bytes");
+            return Err(Refusal::new(Rule::BodyTooLarge, message, format!("{} bytes", bytes.len()), expected));
         }
         let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| {
-            let place = format!("metadata, byte {}", error.valid_up_to());
+            let place = format!("{message}, byte {}", error.valid_up_to());
             Refusal::new(Rule::XmlSyntax, place, "bytes that are not UTF-8", "UTF-8")
         })?;
         let mut reader = NsReader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { text, reader, depth: 0, root_closed: false })
+        Ok(Self { message, text, reader, depth: 0, root_closed: false })
     }
 
     /// The next token. Comments, processing instructions and the declaration are passed over.
-    pub(super) fn next(&mut self) -> Result<Token, Refusal> {
+    pub fn pull(&mut self) -> Result<Token, Refusal> {
         loop {
             let (namespace, event) = match self.reader.read_resolved_event() {
                 Ok((ResolveResult::Bound(namespace), event)) => (namespace.0.to_owned(), event),
@@ -97,10 +127,10 @@ impl<'x> Tokens<'x> {
     }
 
     /// The text up to the end of the element that was just opened; elements inside are passed over.
-    pub(super) fn text_to_close(&mut self, bytes_max: usize) -> Result<String, Refusal> {
+    pub fn text_to_close(&mut self, bytes_max: usize) -> Result<String, Refusal> {
         let mut whole = String::new();
         loop {
-            match self.next()? {
+            match self.pull()? {
                 Token::Text(text) if whole.len() + text.len() > bytes_max => {
                     return Err(self.too_large("a longer value", &format!("at most {bytes_max} bytes in one value")));
                 }
@@ -112,23 +142,23 @@ impl<'x> Tokens<'x> {
     }
 
     /// Passes over the rest of the element that was just opened.
-    pub(super) fn skip(&mut self) -> Result<(), Refusal> {
+    pub fn skip(&mut self) -> Result<(), Refusal> {
         let outside = self.depth - 1;
         while self.depth > outside {
-            self.next()?;
+            self.pull()?;
         }
         Ok(())
     }
 
-    pub(super) fn too_large(&self, found: &str, expected: &str) -> Refusal {
+    pub fn too_large(&self, found: &str, expected: &str) -> Refusal {
         Refusal::new(Rule::BodyTooLarge, self.place(), found, expected)
     }
 
     /// Where the reader stands, for a person with an editor.
-    pub(super) fn place(&self) -> String {
+    pub fn place(&self) -> String {
         let position = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(self.text.len());
         let before = &self.text.as_bytes()[..position];
-        format!("metadata, line {}", before.split(|byte| *byte == b'\n').count())
+        format!("{}, line {}", self.message, before.split(|byte| *byte == b'\n').count())
     }
 
     fn open(&mut self, namespace: String, tag: &BytesStart<'_>) -> Result<Token, Refusal> {
@@ -140,9 +170,10 @@ impl<'x> Tokens<'x> {
             let expected = format!("at most {DEPTH_MAX} levels");
             return Err(Refusal::new(Rule::Nesting, self.place(), "deeper elements", expected));
         }
-        let mut attributes = Vec::new();
+        let (mut attributes, mut seen) = (Vec::new(), 0);
         for attribute in tag.attributes() {
-            if attributes.len() == ATTRIBUTES_MAX {
+            seen += 1;
+            if seen > ATTRIBUTES_MAX {
                 return Err(self.too_large("more attributes", &format!("at most {ATTRIBUTES_MAX} in one tag")));
             }
             let attribute =
@@ -154,7 +185,9 @@ impl<'x> Tokens<'x> {
                 .normalized_value(XmlVersion::Implicit1_0)
                 .map_err(|_| self.forbidden("an entity in an attribute", "the five predefined ones and numbers"))?;
             let value = self.legal(value)?;
-            attributes.push((attribute.key.local_name().as_ref().to_owned(), value));
+            if attribute.key.as_namespace_binding().is_none() {
+                attributes.push((attribute.key.as_ref().to_owned(), value));
+            }
         }
         Ok(Token::Open(Element { namespace, name: tag.local_name().as_ref().to_owned(), attributes }))
     }
@@ -199,7 +232,7 @@ impl<'x> Tokens<'x> {
 }
 
 /// `Char` of XML 1.0.
-pub(super) fn is_xml_char(character: char) -> bool {
+pub fn is_xml_char(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
@@ -207,8 +240,10 @@ fn is_utf8_name(name: &str) -> bool {
     ["utf-8", "utf8", "us-ascii", "ascii"].iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// A lot of a thousand documents takes about 10 MiB.
-const DOCUMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+fn local_of(name: &str) -> &str {
+    name.rsplit_once(':').map_or(name, |(_, local)| local)
+}
+
 /// `SubmitObjectsRequest/RegistryObjectList/ExtrinsicObject/Classification/Slot/ValueList/Value` is 7.
 const DEPTH_MAX: usize = 32;
 const ATTRIBUTES_MAX: usize = 32;
@@ -221,10 +256,10 @@ mod tests {
 
     fn read_all(xml: &[u8]) -> Result<String, Rule> {
         let read = || {
-            let mut tokens = Tokens::new(xml)?;
+            let mut tokens = Tokens::new(xml, XmlLimits { message: "metadata", bytes_max: 1 << 20 })?;
             let mut whole = String::new();
             loop {
-                match tokens.next()? {
+                match tokens.pull()? {
                     Token::Open(element) => whole += &["<", &element.namespace, "|", &element.name, ">"].concat(),
                     Token::Text(text) => whole += &text,
                     Token::Close => whole += "</>",

@@ -1,0 +1,102 @@
+//! VIHF under `carnet check`: an assertion as it is, or in the base64 of an Authorization header.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+
+use super::Grounds;
+use super::certificate::REVOCATION;
+use super::report::Report;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::value_set::Terminology;
+use crate::identity::statement::{AccessVisibility, StatedMode, Statement};
+use crate::identity::vihf::{About, Judge, SignerTrust};
+use crate::refusal::Refusal;
+use crate::tls::client_verifier::ClientVerifier;
+use crate::tls::signature_certificate::SignatureCertificate;
+
+/// The assertion in a file, if it holds one.
+pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
+    let is_assertion = |text: &[u8]| {
+        memchr::memmem::find(text, b"Assertion").is_some()
+            && memchr::memmem::find(text, b"urn:oasis:names:tc:SAML:2.0:assertion").is_some()
+    };
+    if is_assertion(bytes) {
+        return Some(bytes.to_vec());
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    let text: String = text.trim().trim_start_matches("IHE-SAML ").split_whitespace().collect();
+    base64_simd::STANDARD.decode_to_vec(text).ok().filter(|decoded| is_assertion(decoded))
+}
+
+/// Holds an assertion against every rule that does not need the connection that brings it.
+pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Report> {
+    let terminology = Arc::new(Terminology::load()?);
+    let signers = Arc::new(Offline(Arc::clone(&grounds.verifier)));
+    let judge = Judge::new(&grounds.config, signers, terminology, Clock::fixed(grounds.now));
+    let judgement = judge.judge(assertion, About::OnePatient);
+    let kind = judgement
+        .statement
+        .as_ref()
+        .map_or_else(|| "VIHF".to_owned(), |statement| format!("VIHF, mode {}", statement.mode.word()));
+    let mut report = Report::new(kind);
+    if let Some(id) = &judgement.id {
+        report.fact("id", id.as_str());
+    }
+    if let Some(signer) = &judgement.signer {
+        report.fact("signed by", signer.name.to_string());
+        report.fact("serial", signer.serial.as_str());
+    }
+    if let Some(statement) = &judgement.statement {
+        tell(&mut report, statement, &grounds.config);
+    }
+    judgement.refusals.into_iter().for_each(|refusal| report.refuse(refusal));
+    report.not_judged("revocation", REVOCATION);
+    report.not_judged("replay", "only the gateway knows what was presented before");
+    report.not_judged("agreement", "only a connection has the client certificate that must name the same caller");
+    Ok(report)
+}
+
+fn tell(report: &mut Report, statement: &Statement, config: &Config) {
+    report.fact("user", statement.subject.id.as_str());
+    if let Some(name) = &statement.subject.name {
+        report.fact("name", name.as_str());
+    }
+    let roles: Vec<&str> = statement.roles.iter().map(|role| role.code.as_str()).collect();
+    report.fact("roles", roles.join(", "));
+    report.fact("structure", statement.structure.as_str());
+    if let Some(class) = config.dmp.structure_classes.get(statement.structure.as_str()) {
+        report.fact("class", format!("{class:?}"));
+    }
+    if let Some(sector) = &statement.sector {
+        report.fact("sector", sector.code.as_str());
+    }
+    report.fact("purpose", statement.purpose.code());
+    if let Some(patient) = &statement.patient {
+        report.fact("patient", patient.masked());
+    }
+    if statement.visibility == AccessVisibility::HiddenFromLegalRepresentatives {
+        report.fact("secret", "hidden from the legal representatives of a minor");
+    }
+    if let Some(software) = &statement.software {
+        report.fact("software", format!("{} {} ({})", software.name, software.version, software.homologation));
+    }
+    report.right(match statement.mode {
+        StatedMode::Directe => {
+            "direct mode, with the card that signed it: deposit, consult with the patient's authorisation"
+        }
+        StatedMode::Indirecte => "indirect mode, with a certificate of its structure: deposit, find and delete its own",
+        StatedMode::IndirecteRenforcee => "AIR, with a certificate of its structure: consult, and deposit nothing",
+    });
+}
+
+/// The files that configuration names, read once.
+struct Offline(Arc<ClientVerifier>);
+
+impl SignerTrust for Offline {
+    fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {
+        SignatureCertificate::verify(chain, at, &self.0)
+    }
+}
