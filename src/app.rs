@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::fhir;
 use crate::identity::admission::Admission;
 use crate::identity::finess::{FinessError, FinessTable};
+use crate::identity::oidc::{Bearer, SettingsError};
 use crate::identity::structures::Structures;
 use crate::identity::vihf;
 use crate::operation::gateway::Gateway;
@@ -31,7 +32,7 @@ pub struct Running {
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
     listeners: [JoinHandle<()>; 2],
-    watchers: [AbortHandle; 2],
+    watchers: Vec<AbortHandle>,
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -43,6 +44,8 @@ pub enum StartError {
     Finess(#[from] FinessError),
     #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
+    #[error(transparent)]
+    Oidc(#[from] SettingsError),
     #[error(transparent)]
     Gateway(#[from] Fault),
 }
@@ -57,14 +60,18 @@ impl App {
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;
         let (stop, stopped) = watch::channel(false);
-        let watcher = tokio::spawn(Arc::clone(&trust).watch()).abort_handle();
+        let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
+        let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), gateway.clock.clone())?.map(Arc::new);
+        if let Some(bearer) = bearer.clone() {
+            watchers.push(tokio::spawn(async move { bearer.watch().await }).abort_handle());
+        }
         let signers: Arc<dyn vihf::SignerTrust> = trust.clone();
         let judge = vihf::Judge::new(&config, signers, Arc::clone(&gateway.terminology), gateway.clock.clone());
         let verifier = vihf::Verifier::new(judge, gateway.assertion_memory());
         let structures = Structures::new(config.dmp.structure_classes.clone(), Arc::clone(&finess));
-        let admission = Admission { structures, vihf: Arc::new(verifier) };
-        let table_watcher =
-            tokio::spawn(finess.watch(Duration::from_secs(config.tls.reload_seconds.max(1)))).abort_handle();
+        let admission = Admission { structures, vihf: Arc::new(verifier), bearer };
+        let every = Duration::from_secs(config.tls.reload_seconds.max(1));
+        watchers.push(tokio::spawn(finess.watch(every)).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::routes::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
@@ -80,7 +87,7 @@ impl App {
             gateway,
             stop,
             listeners: [faces, health],
-            watchers: [watcher, table_watcher],
+            watchers,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 mod limits;
 mod network;
+mod oidc;
 mod revocation;
 mod tls;
 mod vihf;
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 pub use self::limits::Limits;
 pub use self::network::Network;
+pub use self::oidc::{Oidc, SignatureAlgorithm};
 pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
 pub use self::tls::{CertificateClass, Tls};
 pub use self::vihf::Vihf;
@@ -27,6 +29,7 @@ pub struct Config {
     pub revocation: Revocation,
     pub store: StoreSettings,
     pub dmp: Dmp,
+    pub oidc: Oidc,
     pub vihf: Vihf,
     pub limits: Limits,
     pub log: Log,
@@ -196,6 +199,7 @@ impl Config {
         for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
             *path = base.join(&*path);
         }
+        self.oidc.resolve_paths(base);
         if !self.dmp.finess_table.as_os_str().is_empty() {
             self.dmp.finess_table = base.join(&self.dmp.finess_table);
         }
@@ -213,7 +217,8 @@ impl Config {
         if self.sqlite_path().is_none() {
             return value("store.database", "this version stores in SQLite only: write `sqlite:PATH`");
         }
-        if self.store.documents != "database" && !self.store.documents.starts_with(DIRECTORY) {
+        let is_folder = self.store.documents.strip_prefix(DIRECTORY).is_some_and(|path| !path.is_empty());
+        if self.store.documents != "database" && !is_folder {
             return value("store.documents", "this version keeps documents in `database` or in `dir:PATH`");
         }
         if !self.listen.public_url.starts_with("https://") || self.listen.public_url.ends_with('/') {
@@ -222,7 +227,12 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
-        let sections = [self.revocation.contradiction(), self.vihf.contradiction(), self.limits.contradiction()];
+        let sections = [
+            self.revocation.contradiction(),
+            self.oidc.contradiction(),
+            self.vihf.contradiction(),
+            self.limits.contradiction(),
+        ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
             return value(key, problem);
         }
@@ -241,6 +251,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds"]),
+    ("oidc", oidc::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];

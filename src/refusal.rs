@@ -138,6 +138,19 @@ rules! {
     CertificateWithdrawn = "certificate-withdrawn", Forbidden, "domain B.1; files of tls.client_roots and tls.client_crls";
 
     TokenScheme = "token-scheme", Unauthenticated, "RFC 6750 section 2.1; contract 3";
+    TokenForm = "token-form", Unauthenticated, "RFC 7515 section 7.1; RFC 9068 section 2";
+    TokenAlgorithm = "token-algorithm", Unauthenticated, "RFC 8725 section 3.1; configuration oidc.algorithms";
+    TokenKey = "token-key", Unauthenticated, "RFC 7517 section 4.5; the keys that oidc.issuer publishes";
+    TokenSignature = "token-signature", Unauthenticated, "RFC 7515 section 5.2";
+    TokenIssuer = "token-issuer", Unauthenticated, "RFC 9068 section 4; configuration oidc.issuer";
+    TokenAudience = "token-audience", Unauthenticated, "RFC 9068 section 4; configuration oidc.audience";
+    TokenTime = "token-time", Unauthenticated, "RFC 7519 section 4.1; configuration oidc.skew_seconds";
+    TokenBinding = "token-binding", Unauthenticated, "RFC 8705 section 3; configuration oidc.require_bound_tokens";
+    TokenLevel = "token-level", Unauthenticated, "domain B.4; configuration oidc.acr_values";
+    TokenInactive = "token-inactive", Unauthenticated, "RFC 7662 section 2.2";
+    TokenClaim = "token-claim", Unauthenticated, "domain B.4, C.3, C.4";
+    TokenProvider = "token-provider", Busy, "configuration oidc.issuer";
+
     VihfForm = "vihf-form", Unauthenticated, "domain C.1; SAML 2.0 core; XML Signature 1.1";
     VihfSignature = "vihf-signature", Unauthenticated, "domain C.1; configuration vihf.sha1";
     VihfIssuer = "vihf-issuer", Unauthenticated, "domain C.1, B.1";

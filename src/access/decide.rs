@@ -14,7 +14,7 @@ use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::identity::caller::{Caller, CallerId, Practice, Purpose, StructurePurpose};
 
 /// Something a caller may want to do with one record: a closed set, each a type of its own.
-pub trait Act: sealed::Sealed {
+pub trait Act: sealed::Sealed + Send + Sync + 'static {
     const ACTION: Action;
 }
 
@@ -22,6 +22,7 @@ pub trait Act: sealed::Sealed {
 pub enum Action {
     Deposit,
     Consult,
+    Retrieve,
     DeclareAuthorisation,
     SetList,
 }
@@ -36,8 +37,10 @@ macro_rules! acts {
 acts! {
     /// Put a document into the record, or replace one.
     Deposit,
-    /// Search, read metadata, retrieve.
+    /// Search, read metadata (TD3.1).
     Consult,
+    /// Read a document itself (TD3.2).
+    Retrieve,
     /// A professional declares that the patient authorised them (TD0.3).
     DeclareAuthorisation,
     /// Change the patient's list or the mask of a document, by the patient's act.
@@ -139,11 +142,12 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
         (Action::Deposit, Caller::Direct(..) | Caller::Employee(..) | Caller::Indirect(..) | Caller::Operator) => {
             Ok(own(RuleId::DepositNeedsNoAuthorisation))
         }
-        (Action::Consult, Caller::Direct(professional, purpose, _)) => match professional.practice {
+        (Action::Retrieve, _) if !may_retrieve(caller) => Err(RuleId::ModeConsultsNothing),
+        (Action::Consult | Action::Retrieve, Caller::Direct(professional, purpose, _)) => match professional.practice {
             Practice::Care => consult(&professional.id, None, purpose, dossier, now),
             Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
         },
-        (Action::Consult, Caller::Air(professional, purpose, _)) => match professional.practice {
+        (Action::Consult | Action::Retrieve, Caller::Air(professional, purpose, _)) => match professional.practice {
             Practice::Care => consult(&professional.id, caller.structure_id(), purpose, dossier, now),
             Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
         },
@@ -157,13 +161,26 @@ pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Res
         // F.1 note 1: the authorisation goes to the structure.
         (Action::DeclareAuthorisation, Caller::Employee(_, StructurePurpose::Normal, _)) => Ok(own(RuleId::Authorised)),
         (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
-        (Action::Consult, Caller::PatientPortal(_) | Caller::Operator) => Err(RuleId::ModeConsultsNothing),
+        (Action::Retrieve, Caller::Employee(..) | Caller::Indirect(..))
+        | (Action::Consult | Action::Retrieve, Caller::PatientPortal(_) | Caller::Operator) => {
+            Err(RuleId::ModeConsultsNothing)
+        }
         (Action::Deposit | Action::DeclareAuthorisation | Action::SetList, _) => Err(RuleId::ModeMayNot),
     };
     let (rule, scope, masked) = decided.map_err(|rule| Denial { rule })?;
     let holder = caller.id();
     let visibility = Visibility { scope, masked, holder: holder.clone() };
     Ok(Permit { dossier: dossier.id, holder, rule, visibility, action: PhantomData })
+}
+
+/// Whether a caller's mode reads documents at all, whichever they are: a structure and its employees find references
+/// to their own (F.1 row TD3.2 and note 5, B.3), occupational medicine reads metadata.
+pub fn may_retrieve(caller: &Caller) -> bool {
+    match caller {
+        Caller::Direct(professional, ..) => professional.practice == Practice::Care,
+        Caller::Air(professional, ..) => professional.practice == Practice::Care,
+        Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => false,
+    }
 }
 
 /// Steps 9 to 14 of F.4 for a professional who wants to read.

@@ -16,6 +16,7 @@ mod read;
 mod report;
 mod scene;
 mod traffic;
+mod vihf;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +37,7 @@ use self::load::{Load, Pace};
 use self::report::{Line, PerCore, Report, ServerFacts};
 use self::scene::{Answers, Credentials, Running, Scene};
 use self::traffic::{Target, Traffic};
+use self::vihf::Assertions;
 use super::{Ending, print_json, runtime, say};
 use crate::domain::ins::Ins;
 
@@ -66,6 +68,8 @@ enum Bench {
     Mixed(Options),
     /// Mutual-TLS handshakes, full and resumed
     Handshake(Options),
+    /// Assertions (VIHF) verified by one core, without a network
+    Vihf(CoreOptions),
     /// Deposits into the limit server alone: TLS, base64, hashes and a durable append, nothing else
     Limit(LoadOptions),
     #[command(hide = true)]
@@ -109,6 +113,16 @@ struct LoadOptions {
 }
 
 #[derive(Args)]
+struct CoreOptions {
+    /// How long to measure
+    #[arg(long, default_value = "10", value_parser = amount::seconds)]
+    seconds: Duration,
+    /// Print the outcome as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
 struct RemoteOptions {
     /// Address of a running gateway, instead of a throw-away one
     #[arg(long, value_name = "URL", requires_all = ["ca", "cert", "key"], conflicts_with = "vs_limit")]
@@ -138,16 +152,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 }
 
 async fn bench(bench: &Bench) -> anyhow::Result<Ending> {
-    let (load, report) = match bench {
-        Bench::Deposit(options) => (&options.load, exchanges(Work::Deposit, options).await?),
-        Bench::Search(options) => (&options.load, exchanges(Work::Search, options).await?),
-        Bench::Retrieve(options) => (&options.load, exchanges(Work::Retrieve, options).await?),
-        Bench::Mixed(options) => (&options.load, exchanges(Work::Mixed, options).await?),
-        Bench::Handshake(options) => (&options.load, handshakes(options).await?),
-        Bench::Limit(load) => (load, limit_alone(load).await?),
+    let (is_json, report) = match bench {
+        Bench::Deposit(options) => (options.load.json, exchanges(Work::Deposit, options).await?),
+        Bench::Search(options) => (options.load.json, exchanges(Work::Search, options).await?),
+        Bench::Retrieve(options) => (options.load.json, exchanges(Work::Retrieve, options).await?),
+        Bench::Mixed(options) => (options.load.json, exchanges(Work::Mixed, options).await?),
+        Bench::Handshake(options) => (options.load.json, handshakes(options).await?),
+        Bench::Vihf(options) => (options.json, assertions(options)?),
+        Bench::Limit(load) => (load.json, limit_alone(load).await?),
         Bench::LimitServer(arguments) => return limit::run(arguments).await.map(|()| Ending::Done),
     };
-    if load.json {
+    if is_json {
         print_json(&report.to_json());
     } else {
         say(report.to_table().trim_end());
@@ -241,6 +256,14 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
     }
     report.server = Some(facts_of(&gateway));
     Ok(report)
+}
+
+fn assertions(options: &CoreOptions) -> anyhow::Result<Report> {
+    let scene = Scene::make(&std::env::temp_dir())?;
+    let assertions = Assertions::sign(&scene, &scene.config()?, options.seconds)?;
+    let line = Line { name: "vihf", figures: assertions.verify(options.seconds), limit: None, per_core: None };
+    let settings = vec![("seconds", options.seconds.as_secs_f64().into()), ("cores", 1.into())];
+    Ok(Report { bench: "vihf", settings, lines: vec![line], server: None, warning: None })
 }
 
 async fn limit_alone(load: &LoadOptions) -> anyhow::Result<Report> {

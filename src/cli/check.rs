@@ -2,7 +2,8 @@
 
 mod certificate;
 mod report;
-mod vihf;
+mod token;
+pub(super) mod vihf;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -21,15 +22,27 @@ use self::report::Report;
 use super::{Ending, Settings, print_json};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::finess::FinessTable;
+use crate::identity::oidc::KeySet;
+use crate::identity::structures::Structures;
+use crate::identity::token::Token;
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::client_verifier::ClientVerifier;
 
-/// Judge certificates and VIHF offline, as the gateway would: what they are, whose, and each rule that fails
+/// Judge certificates, VIHF and access tokens offline, as the gateway would: what they are, whose, and each rule that fails
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64
+    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64; access tokens (JWT)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
+    /// The keys of the OIDC provider (JWK Set), to judge the signature of an access token
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The client certificate that a VIHF or an access token is presented with: whether the two agree
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +54,11 @@ pub(super) struct Arguments {
 struct Grounds {
     config: Config,
     verifier: Arc<ClientVerifier>,
+    structures: Structures,
+    /// Of the provider of access tokens.
+    keys: Option<KeySet>,
+    /// Of the connection that a token would come over.
+    certificate: Option<ClientCertificate>,
     now: Timestamp,
 }
 
@@ -51,15 +69,14 @@ enum Found {
     Chain(Vec<CertificateDer<'static>>),
     /// An assertion, out of its base64.
     Vihf(Vec<u8>),
+    /// An access token, out of its header.
+    Token(String),
     /// In words, why it is not judged.
     Other(&'static str),
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
-    let config = arguments.settings.load()?;
-    let verifier =
-        ClientVerifier::load(&config.tls, &config.revocation).with_context(|| arguments.settings.to_string())?;
-    let grounds = Grounds { config, verifier: Arc::new(verifier), now: Clock::System.now() };
+    let grounds = Grounds::load(arguments)?;
     let mut reports = Vec::new();
     for file in &arguments.files {
         let report = judge(file, &grounds).with_context(|| file.display().to_string())?;
@@ -77,15 +94,56 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     Ok(if refused { Ending::Refused } else { Ending::Done })
 }
 
+impl Grounds {
+    fn load(arguments: &Arguments) -> anyhow::Result<Self> {
+        let config = arguments.settings.load()?;
+        let settings = || arguments.settings.to_string();
+        let verifier = ClientVerifier::load(&config.tls, &config.revocation).with_context(settings)?;
+        let finess = FinessTable::load(&config.dmp.finess_table).with_context(settings)?;
+        let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
+        let keys = arguments.keys.as_deref().map(|file| read_keys(file).with_context(|| file.display().to_string()));
+        let certificate = arguments.certificate.as_deref();
+        let certificate = certificate.map(|file| read_holder(file).with_context(|| file.display().to_string()));
+        let (keys, certificate) = (keys.transpose()?, certificate.transpose()?);
+        Ok(Self { config, verifier: Arc::new(verifier), structures, keys, certificate, now: Clock::System.now() })
+    }
+
+    /// Whether a token and the certificate that it would come with make one caller.
+    fn agree(&self, report: &mut Report, token: Token) {
+        let Some(certificate) = &self.certificate else {
+            report.not_judged("agreement", "no --certificate: the client certificate must name the same caller");
+            return;
+        };
+        let caller = Caller::identify(certificate, Some(token), PurposeHeaders::default(), &self.structures);
+        caller.err().into_iter().for_each(|refusal| report.refuse(refusal));
+    }
+}
+
 fn judge(file: &Path, grounds: &Grounds) -> anyhow::Result<Report> {
+    match detect(&read(file)?) {
+        Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
+        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
+        Found::Token(token) => token::judge(&token, grounds),
+        Found::Other(what) => anyhow::bail!("{what}"),
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     anyhow::ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "longer than {FILE_BYTES_MAX} bytes: none of what is judged");
-    match detect(&bytes) {
-        Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
-        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
-        Found::Other(what) => anyhow::bail!("{what}"),
-    }
+    Ok(bytes)
+}
+
+fn read_keys(file: &Path) -> anyhow::Result<KeySet> {
+    Ok(KeySet::from_json(&read(file)?)?)
+}
+
+/// What the certificate says of its holder; whether it gets in is judged where it is a file of its own.
+fn read_holder(file: &Path) -> anyhow::Result<ClientCertificate> {
+    let Found::Chain(chain) = detect(&read(file)?) else { anyhow::bail!("no certificate (PEM, DER)") };
+    let leaf = chain.first().context("no certificate (PEM, DER)")?;
+    ClientCertificate::from_der(leaf).map_err(|refusal| anyhow::anyhow!("{refusal}"))
 }
 
 fn detect(bytes: &[u8]) -> Found {
@@ -108,7 +166,10 @@ fn detect(bytes: &[u8]) -> Found {
     if let Some(assertion) = vihf::find(bytes) {
         return Found::Vihf(assertion);
     }
-    Found::Other("neither a certificate (PEM, DER) nor a VIHF: this version judges nothing else")
+    if let Some(token) = token::find(bytes) {
+        return Found::Token(token.to_owned());
+    }
+    Found::Other("neither a certificate (PEM, DER), a VIHF nor an access token (JWT): this version judges nothing else")
 }
 
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -116,7 +177,8 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const EXAMPLE: &str = "Examples:
   carnet check client.pem
   carnet check --config carnet.toml --json clients/*.pem
-  carnet check --config carnet.toml vihf.xml";
+  carnet check --config carnet.toml vihf.xml
+  carnet check --config carnet.toml --keys jwks.json --certificate client.pem token.jwt";
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +190,7 @@ mod tests {
     fn what_is_no_certificate_is_told_by_its_name() {
         let other = |bytes: &[u8]| match detect(bytes) {
             Found::Other(what) => what,
-            Found::Chain(_) | Found::Vihf(_) => panic!("something to judge in {bytes:?}"),
+            Found::Chain(_) | Found::Vihf(_) | Found::Token(_) => panic!("something to judge in {bytes:?}"),
         };
         assert!(other(b"-----BEGIN PRIVATE KEY-----\n").contains("private key"));
         assert!(other(b"-----BEGIN X509 CRL-----\n").contains("revocation list"));

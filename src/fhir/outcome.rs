@@ -31,7 +31,9 @@ pub fn status_of(failure: &Failure) -> (StatusCode, HeaderMap) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     if category == Category::Unauthenticated {
-        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(SCHEMES));
+        for challenge in challenges(first.rule) {
+            headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
     }
     (status_of_category(category), headers)
 }
@@ -187,6 +189,25 @@ fn retry_after(category: Category) -> Option<&'static str> {
     }
 }
 
+/// What a caller whom we do not know may come with, each scheme in a header of its own.
+fn challenges(rule: Rule) -> [&'static str; 2] {
+    let of_an_access_token = matches!(
+        rule,
+        Rule::TokenForm
+            | Rule::TokenAlgorithm
+            | Rule::TokenKey
+            | Rule::TokenSignature
+            | Rule::TokenIssuer
+            | Rule::TokenAudience
+            | Rule::TokenTime
+            | Rule::TokenBinding
+            | Rule::TokenLevel
+            | Rule::TokenInactive
+            | Rule::TokenClaim
+    );
+    [VIHF, if of_an_access_token { BEARER_REFUSED } else { BEARER }]
+}
+
 /// `OperationOutcome.issue.code`, value set issue-type.
 fn issue_code(rule: Rule) -> &'static str {
     match rule {
@@ -244,8 +265,23 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::TokenMismatch
         | Rule::TokenPatient
         | Rule::VihfSoftware => "forbidden",
-        Rule::TokenScheme | Rule::VihfForm | Rule::VihfSignature | Rule::VihfIssuer | Rule::VihfAttribute => "login",
-        Rule::VihfTime | Rule::VihfReplayed => "expired",
+        Rule::TokenScheme
+        | Rule::TokenForm
+        | Rule::TokenAlgorithm
+        | Rule::TokenKey
+        | Rule::TokenSignature
+        | Rule::TokenIssuer
+        | Rule::TokenAudience
+        | Rule::TokenBinding
+        | Rule::TokenLevel
+        | Rule::TokenInactive
+        | Rule::TokenClaim
+        | Rule::VihfForm
+        | Rule::VihfSignature
+        | Rule::VihfIssuer
+        | Rule::VihfAttribute => "login",
+        Rule::TokenTime | Rule::VihfTime | Rule::VihfReplayed => "expired",
+        Rule::TokenProvider => "transient",
         Rule::TooManyRequests | Rule::Busy => "throttled",
         Rule::StorageFull => "no-store",
     }
@@ -317,6 +353,18 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::TooManyRequests
         | Rule::CertificateWithdrawn
         | Rule::TokenScheme
+        | Rule::TokenForm
+        | Rule::TokenAlgorithm
+        | Rule::TokenKey
+        | Rule::TokenSignature
+        | Rule::TokenIssuer
+        | Rule::TokenAudience
+        | Rule::TokenTime
+        | Rule::TokenBinding
+        | Rule::TokenLevel
+        | Rule::TokenInactive
+        | Rule::TokenClaim
+        | Rule::TokenProvider
         | Rule::VihfForm
         | Rule::VihfSignature
         | Rule::VihfIssuer
@@ -330,8 +378,11 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// RFC 9110 11.6.1: what a 401 must name.
-const SCHEMES: &str = "IHE-SAML";
+/// RFC 9110 section 11.6.1: the schemes that a 401 must name. `error` only where an access token was presented
+/// (RFC 6750 section 3.1): clients get themselves a new one then.
+const VIHF: &str = "IHE-SAML";
+const BEARER: &str = "Bearer realm=\"carnet\"";
+const BEARER_REFUSED: &str = "Bearer realm=\"carnet\", error=\"invalid_token\"";
 
 /// IHE attribute -> element of DocumentReference (of List, for the submission set). Source: MHD 4.2 mappings.
 const ELEMENTS: [(&str, &str); 15] = [

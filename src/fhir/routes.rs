@@ -276,7 +276,7 @@ impl Face {
     /// The holder of a certificate, and what their token and headers say.
     async fn identify_holder(&self, certificate: &ClientCertificate, parts: &Parts) -> Result<Caller, Failure> {
         let (purpose, reason) = (header(parts, "x-purpose-of-use")?, header(parts, "x-access-reason")?);
-        let token = read_token(&self.admission, parts).await?;
+        let token = read_token(&self.admission, certificate, parts).await?;
         let headers = PurposeHeaders { purpose, reason };
         Ok(Caller::identify(certificate, token, headers, &self.admission.structures)?)
     }
@@ -569,7 +569,8 @@ mod tests {
         let judge =
             Judge::new(&gateway.config, Arc::new(Nobody), Arc::clone(&gateway.terminology), gateway.clock.clone());
         let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
-        router(gateway.clone(), Admission { structures: Structures::of_classes(StructureClasses::new()), vihf })
+        let structures = Structures::of_classes(StructureClasses::new());
+        router(gateway.clone(), Admission { structures, vihf, bearer: None })
     }
 
     async fn send(method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, http::HeaderMap, Vec<u8>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::oidc::Bearer;
 use super::structures::Structures;
 use super::vihf;
 
@@ -9,4 +10,6 @@ use super::vihf;
 pub struct Admission {
     pub structures: Structures,
     pub vihf: Arc<vihf::Verifier>,
+    /// Of access tokens, where configuration names their provider.
+    pub bearer: Option<Arc<Bearer>>,
 }

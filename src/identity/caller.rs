@@ -127,7 +127,7 @@ impl Caller {
         structures: &Structures,
     ) -> Result<Self, Refusal> {
         if let Some(token) = &token {
-            check_class(structures, &token.statement.structure, "token, Identifiant_Structure")?;
+            check_class(structures, &token.statement.structure, token.kind.place_of_structure())?;
         }
         match &certificate.subject {
             Subject::Person(person) => of_person(person, token, headers, structures),

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod caller;
 pub mod finess;
+pub mod oidc;
 pub mod replay;
 pub mod statement;
 pub mod structures;

@@ -34,4 +34,12 @@ impl TokenKind {
             Self::Oidc => "oidc",
         }
     }
+
+    /// Where the sender looks for the structure.
+    pub(super) fn place_of_structure(self) -> &'static str {
+        match self {
+            Self::Vihf => "token, Identifiant_Structure",
+            Self::Oidc => "token, claim SubjectOrganizationID",
+        }
+    }
 }

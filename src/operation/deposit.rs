@@ -6,6 +6,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
+
 use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
 use super::frame::Attempt;
@@ -47,18 +49,33 @@ impl Gateway {
             }
             Err(other) => return Err(other),
         };
+        let (gateway, caller) = (self.clone(), caller.clone());
+        // A task of its own: whoever hangs up frees neither room nor place before the write is done.
+        let storing = tokio::spawn(async move {
+            let stored = gateway.store(attempt, caller, submission, contents).await;
+            drop((room, place));
+            stored
+        });
+        let stored = storing.await.map_err(|error| Fault::new("a deposit", error))??;
+        stored.map(Journaled::new).map_err(Failure::Journaled)
+    }
+
+    async fn store(
+        &self,
+        attempt: Attempt,
+        caller: Caller,
+        submission: CheckedSubmission,
+        contents: Vec<Spooled>,
+    ) -> Result<Result<DepositOutcome, Vec<Refusal>>, Failure> {
         let submission = self.place(submission, contents).await?;
-        let caller = caller.clone();
         let write = self.store.write("deposit", move |tx| {
             Box::pin(async move {
                 let (event, outcome) = store_submission(tx, &attempt, &caller, submission).await?;
                 record(tx, &event)?;
-                // Held until the write is done: whoever hangs up before frees neither.
-                drop((room, place));
                 Ok(outcome)
             })
         });
-        write.await.map_err(Failure::from)?.map(Journaled::new).map_err(Failure::Journaled)
+        write.await.map_err(Failure::from)
     }
 }
 
@@ -71,10 +88,8 @@ struct PlacedSubmission {
 impl Gateway {
     /// Before the write, not in it: the one writer waits for no disk but its own.
     async fn place(&self, checked: CheckedSubmission, contents: Vec<Spooled>) -> Result<PlacedSubmission, Failure> {
-        let mut documents = Vec::with_capacity(contents.len());
-        for content in contents {
-            documents.push(self.store.place(content).await.map_err(Failure::from)?);
-        }
+        let placing = contents.into_iter().map(|content| self.store.place(content));
+        let documents = try_join_all(placing).await.map_err(Failure::from)?;
         Ok(PlacedSubmission { checked, documents })
     }
 }

@@ -8,11 +8,12 @@ use futures_util::{Stream, stream};
 
 use super::gateway::Gateway;
 use super::outcome::Journaled;
+use crate::access::decide::{Retrieve, may_retrieve};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::Caller;
 use crate::journal::event::Action;
-use crate::refusal::{Failure, Fault};
+use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::store::volume::OpenDocument;
 
 /// A document that may now be read, piece by piece.
@@ -25,10 +26,17 @@ pub struct Retrieved {
 pub type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send>>;
 
 impl Gateway {
-    /// The document itself. Absent and hidden: `Rule::NotFound`.
+    /// The document itself. Absent and hidden: `Rule::NotFound`; a caller whose mode reads none: `ModeRefused`,
+    /// whether the document exists or not.
     pub async fn retrieve(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<Retrieved>, Failure> {
+        if !may_retrieve(caller) {
+            const EXPECTED: &str = "a professional with their own card, or named by a token (AIR): others find \
+                                    references and read no document";
+            let refusal = Refusal::new(Rule::ModeRefused, "caller", caller.mode(), EXPECTED);
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
         let attempt = self.attempt(caller, Action::Retrieve);
-        let (entry, location) = self.read_one(caller, &attempt, id).await?;
+        let (entry, location) = self.read_one::<Retrieve>(caller, &attempt, id).await?;
         let document = self.store.open_document(location).await.map_err(Failure::from)?;
         Ok(Journaled::new(Retrieved { entry, document }))
     }

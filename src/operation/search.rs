@@ -3,7 +3,7 @@
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
-use crate::access::decide::{Consult, Denial, Permit, decide};
+use crate::access::decide::{Act, Consult, Denial, Permit, decide};
 use crate::domain::criteria::Criteria;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::Dossier;
@@ -16,8 +16,8 @@ use crate::store::volume::Location;
 use crate::store::{self, Tx, document_entry, dossier};
 
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
-enum Reading<T> {
-    Permitted(Permit<Consult>, T),
+enum Reading<A, T> {
+    Permitted(Permit<A>, T),
     Denied(DossierId, Denial),
     /// Nobody of that name has a record, or no entry bears the identifier.
     NoDossier,
@@ -65,11 +65,11 @@ impl Gateway {
     /// Metadata of one document. Absent and hidden: `Rule::NotFound`.
     pub async fn read(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<DocumentEntry>, Failure> {
         let attempt = self.attempt(caller, Action::Read);
-        self.read_one(caller, &attempt, id).await.map(|(entry, _)| Journaled::new(entry))
+        self.read_one::<Consult>(caller, &attempt, id).await.map(|(entry, _)| Journaled::new(entry))
     }
 
-    /// Finds one entry that the caller may see and writes the line of it, whatever the outcome.
-    pub(super) async fn read_one(
+    /// Finds one entry on which the caller may do `A` and writes the line of it, whatever the outcome.
+    pub(super) async fn read_one<A: Act>(
         &self,
         caller: &Caller,
         attempt: &Attempt,
@@ -82,7 +82,7 @@ impl Gateway {
                     return Ok(Reading::NoDossier);
                 };
                 let dossier = dossier::load(tx, dossier_id).await?;
-                match decide::<Consult>(&asking, &dossier, now) {
+                match decide::<A>(&asking, &dossier, now) {
                     Ok(permit) => {
                         let found = find_one(tx, &permit, &EntryName::Logical(id)).await?;
                         Ok(Reading::Permitted(permit, found))
@@ -121,7 +121,7 @@ async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossi
     }
 }
 
-fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {
+fn search_event(attempt: &Attempt, reading: &Reading<Consult, Found>) -> Event {
     match reading {
         Reading::Permitted(permit, found) => {
             let mentions = found.entries.iter().map(EntryMention::of).collect();
@@ -132,7 +132,7 @@ fn search_event(attempt: &Attempt, reading: &Reading<Found>) -> Event {
     }
 }
 
-fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, Location)>>) -> Event {
+fn read_event<A: Act>(attempt: &Attempt, reading: &Reading<A, Option<(DocumentEntry, Location)>>) -> Event {
     match reading {
         Reading::Permitted(permit, Some((entry, _))) => {
             attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])
@@ -143,6 +143,6 @@ fn read_event(attempt: &Attempt, reading: &Reading<Option<(DocumentEntry, Locati
     }
 }
 
-fn done(permit: &Permit<Consult>) -> Outcome {
+fn done<A: Act>(permit: &Permit<A>) -> Outcome {
     Outcome::Done { rule: permit.rule().code().to_owned() }
 }

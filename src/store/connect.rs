@@ -20,7 +20,7 @@ use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
 use super::group_commit::GroupCommit;
-use super::volume::{Location, OpenDocument, Placed, Volumes};
+use super::volume::{Found, Location, OpenDocument, Placed, Volumes};
 use crate::spool::Spooled;
 
 /// The embedded database: one writer that shares syncs, a pool of readers.
@@ -52,7 +52,12 @@ impl Store {
         let options = sqlite_options(file);
         let mut connection = options.connect().await.map_err(|error| Error::driver("open database", error))?;
         migrator().run_direct(None, &mut connection, false).await?;
-        let volumes = Volumes::open(documents, identity(&mut connection).await?)?;
+        let (volumes, found) = Volumes::open(documents, identity(&mut connection).await?)?;
+        if found == Found::Nothing && names_documents(&mut connection).await? {
+            let _ = std::fs::remove_dir(documents);
+            let problem = "store.documents: this folder was not there, and the database names documents in it";
+            return Err(Error::Settings(format!("{problem}: {}", documents.display())));
+        }
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
@@ -133,9 +138,10 @@ impl Store {
         Ok(reservation)
     }
 
-    /// Whether the writer gets through to the disk: what readiness means.
+    /// Whether writes get through, to the database and to its documents: what readiness means.
     pub async fn probe(&self) -> Result<(), Error> {
-        self.write("probe", |_| Box::pin(async { Ok(()) })).await
+        self.write("probe", |_| Box::pin(async { Ok(()) })).await?;
+        if self.volumes.is_alive() { Ok(()) } else { Err(Error::Stopped) }
     }
 }
 
@@ -162,6 +168,12 @@ async fn identity(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
     let row = sqlx::query("SELECT identity FROM store").fetch_one(connection).await;
     let text: String = row.and_then(|row| row.try_get(0)).map_err(|error| Error::driver("store identity", error))?;
     text.parse().map_err(|error| Error::inconsistent("store", error))
+}
+
+async fn names_documents(connection: &mut SqliteConnection) -> Result<bool, Error> {
+    let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM document_entry)").fetch_one(connection).await;
+    let any: i64 = row.and_then(|row| row.try_get(0)).map_err(|error| Error::driver("document_entry", error))?;
+    Ok(any == 1)
 }
 
 /// What a deposit writes beside its documents, twice: to the write-ahead log and to the file.

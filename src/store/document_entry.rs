@@ -9,7 +9,7 @@ use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use super::search::fold;
-use super::volume::{Location, Placed};
+use super::volume::{Location, Placed, VolumeId};
 use crate::access::decide::{Act, Deposit, Permit};
 use crate::access::visibility::Visibility;
 use crate::domain::association::{Association, RelationKind};
@@ -268,7 +268,7 @@ fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, location: Locat
         sha1.0.to_vec().into(),
         sha256.0.to_vec().into(),
         number(size_bytes)?.into(),
-        location.volume.into(),
+        location.volume.to_column().into(),
         number(location.offset)?.into(),
         entry.entry_uuid.to_string().into(),
         entry.version.into(),
@@ -464,9 +464,8 @@ fn read_fingerprint(row: &Row, at: usize) -> Result<Fingerprint, Error> {
 }
 
 fn read_location(row: &Row) -> Result<Location, Error> {
-    let volume = u32::try_from(row.integer(2)?).map_err(|error| Error::inconsistent(TABLE, error))?;
-    let offset = u64::try_from(row.integer(45)?).map_err(|error| Error::inconsistent(TABLE, error))?;
-    Ok(Location { volume, offset })
+    let number = |at: usize| u64::try_from(row.integer(at)?).map_err(|error| Error::inconsistent(TABLE, error));
+    Ok(Location { volume: VolumeId::of_column(row.integer(2)?), offset: number(45)?, size_bytes: number(44)? })
 }
 
 fn fixed<const N: usize>(bytes: Vec<u8>) -> Result<[u8; N], Error> {

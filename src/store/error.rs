@@ -31,6 +31,8 @@ pub enum Error {
     File(#[source] std::io::Error),
     #[error("the writer has stopped")]
     Stopped,
+    #[error("a write panicked")]
+    Panicked,
 }
 
 impl Error {

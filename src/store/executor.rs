@@ -24,6 +24,8 @@ use super::volume::Placed;
 pub struct Tx<'c> {
     connection: &'c mut SqliteConnection,
     savepoint: Savepoint,
+    /// Of the job under way; the next one has the other.
+    name: SavepointName,
     /// What waits for the next trip.
     waiting: Vec<Statement>,
     journal: PendingLines,
@@ -37,7 +39,17 @@ enum Savepoint {
     Unneeded,
     /// To be opened by the next statement.
     Due,
+    /// Waits with the job's first statements.
+    Queued,
+    /// Sent, and there to go back to, unless the trip that should have opened it says otherwise.
     Open,
+}
+
+/// Two in turn: a job can never go back to where the one before it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SavepointName {
+    One,
+    Other,
 }
 
 /// A text of fixed pieces and numbered placeholders, never a value, and what the placeholders stand for.
@@ -79,6 +91,7 @@ pub(super) struct Mark {
     last: Last,
     rows: usize,
     placed: usize,
+    waiting: usize,
 }
 
 /// A value that a statement binds.
@@ -111,7 +124,9 @@ impl<'c> Tx<'c> {
     }
 
     fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
-        Self { connection, savepoint, waiting: Vec::new(), journal: PendingLines::default(), placed: Vec::new() }
+        let (waiting, placed) = (Vec::new(), Vec::new());
+        let (name, journal) = (SavepointName::One, PendingLines::default());
+        Self { connection, savepoint, name, waiting, journal, placed }
     }
 
     pub(super) fn journal(&mut self) -> &mut PendingLines {
@@ -125,34 +140,52 @@ impl<'c> Tx<'c> {
 
     /// Begins a job of a batch.
     pub(super) fn mark(&self) -> Mark {
-        Mark { last: self.journal.last.clone(), rows: self.journal.rows.len(), placed: self.placed.len() }
+        Mark {
+            last: self.journal.last.clone(),
+            rows: self.journal.rows.len(),
+            placed: self.placed.len(),
+            waiting: self.waiting.len(),
+        }
     }
 
-    /// Keeps what the job since the last mark did.
+    /// Keeps what the job since the last mark did. Errors: the job failed after all, and is to be undone.
     pub(super) async fn keep(&mut self) -> Result<(), Error> {
         if self.savepoint == Savepoint::Due {
             return Ok(());
         }
         // What waits may yet fail, and then it is this job's failure; where nothing does, there is nothing to learn.
         let may_fail = !self.waiting.is_empty();
-        self.wait("RELEASE job", Vec::new());
-        self.savepoint = Savepoint::Due;
-        if may_fail { self.go("keep").await.map(drop) } else { Ok(()) }
+        self.wait(self.name.release(), Vec::new());
+        if may_fail {
+            self.go("keep").await?;
+        }
+        self.end_job();
+        Ok(())
     }
 
-    /// Undoes what the job since `mark` did.
+    /// Undoes what the job since `mark` did. Errors: the transaction as a whole is lost.
     pub(super) async fn undo(&mut self, mark: Mark) -> Result<(), Error> {
+        match self.savepoint {
+            Savepoint::Unneeded | Savepoint::Due => {}
+            Savepoint::Queued => self.waiting.truncate(mark.waiting),
+            Savepoint::Open => {
+                self.waiting.clear();
+                self.wait(self.name.roll_back(), Vec::new());
+                self.wait(self.name.release(), Vec::new());
+                self.go("undo").await?;
+            }
+        }
+        self.end_job();
+        // Not before: what a row still names must stay.
         self.journal.last = mark.last;
         self.journal.rows.truncate(mark.rows);
         self.placed.truncate(mark.placed);
-        if self.savepoint == Savepoint::Due {
-            return Ok(());
-        }
-        self.waiting.clear();
+        Ok(())
+    }
+
+    fn end_job(&mut self) {
         self.savepoint = Savepoint::Due;
-        self.wait("ROLLBACK TO job", Vec::new());
-        self.wait("RELEASE job", Vec::new());
-        self.go("undo").await.map(drop)
+        self.name = self.name.next();
     }
 
     /// Ends a batch: what it did is on stable storage. Errors: it may be, or not; nothing of it was told to anybody.
@@ -182,8 +215,8 @@ impl<'c> Tx<'c> {
     /// A write whose answer does not matter: goes with the next statement, at the latest with the end of its job.
     pub(super) fn write(&mut self, statement: impl Into<Cow<'static, str>>, params: Vec<Param>) {
         if self.savepoint == Savepoint::Due {
-            self.wait("SAVEPOINT job", Vec::new());
-            self.savepoint = Savepoint::Open;
+            self.wait(self.name.open(), Vec::new());
+            self.savepoint = Savepoint::Queued;
         }
         self.wait(statement, params);
     }
@@ -233,9 +266,15 @@ impl<'c> Tx<'c> {
 
     /// Sends all that waits, in its order; the first that fails ends the trip. Gives the answer of each.
     async fn go(&mut self, context: &'static str) -> Result<Vec<Answer>, Error> {
-        let mut answers = Vec::with_capacity(self.waiting.len());
+        if self.savepoint == Savepoint::Queued {
+            self.savepoint = Savepoint::Open;
+        }
+        let sent = self.waiting.len();
+        let mut answers = Vec::with_capacity(sent);
         let Statement { text, params } = join(self.waiting.drain(..));
-        let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), bind(params)?);
+        // A long text is one of many rows, and of nobody else: it is not kept prepared.
+        let is_usual = text.len() <= TEXT_KEPT_BYTES_MAX;
+        let query = sqlx::query_with(AssertSqlSafe(text.into_owned()), bind(params)?).persistent(is_usual);
         let mut coming = (&mut *self.connection).fetch_many(query);
         let mut rows = Vec::new();
         while let Some(part) = coming.try_next().await.map_err(|error| Error::driver(context, error))? {
@@ -246,9 +285,42 @@ impl<'c> Tx<'c> {
                 Either::Right(row) => rows.push(Row(row)),
             }
         }
-        Ok(answers)
+        // The database's thread may end in the midst of a trip, and says so by saying nothing more.
+        if answers.len() == sent { Ok(answers) } else { Err(Error::Stopped) }
     }
 }
+
+impl SavepointName {
+    fn next(self) -> Self {
+        match self {
+            Self::One => Self::Other,
+            Self::Other => Self::One,
+        }
+    }
+
+    fn open(self) -> &'static str {
+        match self {
+            Self::One => "SAVEPOINT one",
+            Self::Other => "SAVEPOINT other",
+        }
+    }
+
+    fn release(self) -> &'static str {
+        match self {
+            Self::One => "RELEASE one",
+            Self::Other => "RELEASE other",
+        }
+    }
+
+    fn roll_back(self) -> &'static str {
+        match self {
+            Self::One => "ROLLBACK TO one",
+            Self::Other => "ROLLBACK TO other",
+        }
+    }
+}
+
+const TEXT_KEPT_BYTES_MAX: usize = 16 * 1024;
 
 /// One text with one numbering.
 fn join(mut statements: impl Iterator<Item = Statement>) -> Statement {

@@ -5,8 +5,10 @@
 //! syncs, the next one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes
 //! its own savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use metrics::{counter, histogram};
 use sqlx::sqlite::SqliteConnection;
@@ -123,9 +125,11 @@ async fn run_all(
     journal::begin(tx).await?;
     for Queued { job, done } in waiting {
         let mark = tx.mark();
-        let outcome = match job(tx).await {
-            Ok(()) => tx.keep().await,
-            Err(refused) => Err(refused),
+        // A job that panics is undone like one that fails: nobody else's write is lost with it.
+        let outcome = match AssertUnwindSafe(job(tx)).catch_unwind().await {
+            Ok(Ok(())) => tx.keep().await,
+            Ok(Err(refused)) => Err(refused),
+            Err(_) => Err(Error::Panicked),
         };
         match outcome {
             Ok(()) => held.push(done),
@@ -138,4 +142,163 @@ async fn run_all(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::spool::Spooled;
+    use crate::store::Store;
+    use crate::store::connect::Room;
+    use crate::store::executor::Param;
+    use crate::store::journal::{JournalRow, list_after};
+
+    async fn store(folder: &Path) -> Store {
+        let room = Room { bytes_max: 0, free_bytes_min: 0 };
+        Store::open_sqlite(&folder.join("carnet.db"), &folder.join("documents"), room).await.unwrap()
+    }
+
+    const INSERT: &str = "INSERT INTO dossier (dossier_id, opened_us, state) VALUES ($1, 0, 'activated')";
+
+    fn named(name: &str) -> Vec<Param> {
+        vec![name.into()]
+    }
+
+    async fn names(store: &Store) -> Vec<String> {
+        let rows = store.read("test", |tx| {
+            Box::pin(tx.fetch_all("SELECT dossier_id FROM dossier ORDER BY dossier_id", Vec::new()))
+        });
+        rows.await.unwrap().iter().map(|row| row.text(0).unwrap()).collect()
+    }
+
+    async fn lines(store: &Store) -> Vec<String> {
+        let rows = store.read("test", |tx| Box::pin(list_after(tx, 0, 100))).await.unwrap();
+        rows.into_iter().map(|row| row.line).collect()
+    }
+
+    fn note(tx: &mut Tx<'_>, line: &str) {
+        let position = journal::last(tx).position + 1;
+        let (at, dossier_id) = (jiff::Timestamp::UNIX_EPOCH, String::new());
+        journal::append(tx, JournalRow { position, at, dossier_id, line: line.to_owned(), seal: vec![0; 32] });
+    }
+
+    /// Holds the writer until all of `writes` are in its queue, so that they share a batch; the write that held it may
+    /// be in that batch too.
+    async fn together<A, B>(store: &Store, writes: (impl Future<Output = A>, impl Future<Output = B>)) -> (A, B) {
+        let (open, gate) = oneshot::channel::<()>();
+        let held = store.write("held", |_| Box::pin(async move { gate.await.map_err(|_| Error::Stopped) }));
+        let (_, first, second, _) = tokio::join!(held, writes.0, writes.1, async { open.send(()) });
+        (first, second)
+    }
+
+    fn names_len(tx: &mut Tx<'_>) -> usize {
+        tx.journal().rows.len()
+    }
+
+    fn twice(tx: &mut Tx<'_>) {
+        tx.write(INSERT, named("twice"));
+        tx.write(INSERT, named("twice"));
+    }
+
+    #[tokio::test]
+    async fn a_write_that_fails_at_its_end_leaves_nothing_and_nobody_else_notices() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let fails = store.write("fails", |tx| {
+            Box::pin(async move {
+                tx.execute(INSERT, named("of the one that fails")).await?;
+                twice(tx);
+                note(tx, "of the one that fails");
+                Ok(())
+            })
+        });
+        let holds = store.write("holds", |tx| {
+            Box::pin(async move {
+                note(tx, "of the one that holds");
+                tx.execute(INSERT, named("of the one that holds")).await.map(drop)
+            })
+        });
+        let (failed, held) = together(&store, (fails, holds)).await;
+        assert!(matches!(failed, Err(Error::Duplicate)), "{failed:?}");
+        held.unwrap();
+        assert_eq!(names(&store).await, ["of the one that holds"]);
+        assert_eq!(lines(&store).await, ["of the one that holds"]);
+    }
+
+    #[tokio::test]
+    async fn one_that_fails_before_it_sent_anything_takes_nothing_of_the_one_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let holds = store.write("holds", |tx| Box::pin(async { tx.execute(INSERT, named("kept")).await.map(drop) }));
+        let fails = store.write("fails", |tx| {
+            Box::pin(async {
+                tx.write(INSERT, named("never sent"));
+                Err::<(), _>(Error::Busy)
+            })
+        });
+        let (held, failed) = together(&store, (holds, fails)).await;
+        held.unwrap();
+        failed.unwrap_err();
+        assert_eq!(names(&store).await, ["kept"]);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_ends_the_transaction_itself_fails_the_whole_batch() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let holds = store.write("holds", |tx| {
+            Box::pin(async {
+                note(tx, "of the first");
+                tx.execute(INSERT, named("of the first")).await.map(drop)
+            })
+        });
+        let fills = store.write("fills", |tx| {
+            Box::pin(async {
+                tx.fetch_all("PRAGMA max_page_count = 1", Vec::new()).await?;
+                tx.write(INSERT, named(&"long".repeat(1 << 18)));
+                Ok(())
+            })
+        });
+        let (held, filled) = together(&store, (holds, fills)).await;
+        assert!(matches!((&held, &filled), (Err(Error::Full), Err(Error::Full))), "{held:?} {filled:?}");
+        assert!(names(&store).await.is_empty() && lines(&store).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_write_that_panics_is_undone_and_the_writer_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let panics = store.write("panics", |tx| {
+            Box::pin(async move {
+                tx.execute(INSERT, named("half")).await?;
+                // As a bug would.
+                assert_eq!(names_len(tx), 1);
+                Ok(())
+            })
+        });
+        assert!(matches!(panics.await, Err(Error::Panicked)));
+        store.probe().await.unwrap();
+        assert!(names(&store).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_document_whose_write_fails_is_given_back_after_its_row_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let placed = store.place(Spooled::of("document")).await.unwrap();
+        let location = placed.location();
+        let write = store.write("fails", move |tx| {
+            Box::pin(async move {
+                tx.write(INSERT, named("names the document"));
+                tx.hold(placed);
+                twice(tx);
+                Ok(())
+            })
+        });
+        write.await.unwrap_err();
+        assert!(names(&store).await.is_empty());
+        assert_eq!(store.open_document(location).await.unwrap().read(0, 8).await.unwrap(), [0; 8][..]);
+    }
 }

@@ -37,9 +37,7 @@ async fn a_block_holds_from_the_next_request_on_and_beats_every_purpose() {
     assert_eq!(doctor.found("").await.len(), 1);
     gateway.portal().block(BERNARD).await;
     assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN);
-    let emergency = [("x-purpose-of-use", "bris_de_glace"), ("x-access-reason", "inconscient")];
-    let answer = doctor.send(Method::GET, &format!("/Binary/{id}"), &emergency, "").await;
-    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(doctor.read_in_emergency(&id).await.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,12 +100,28 @@ async fn a_replacement_of_a_masked_document_does_not_tell_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_structure_sees_its_own_documents_only() {
+async fn a_structure_finds_its_own_documents_only() {
     let gateway = TestGateway::start().await;
-    let own = gateway.hospital().deposited(&Document::discharge_letter()).await;
+    let hospital = gateway.hospital();
+    let own = hospital.deposited(&Document::discharge_letter()).await;
+    let path = format!("/DocumentReference/{own}");
+    assert_eq!(hospital.get(&path).await.status, StatusCode::OK);
     let laboratory = gateway.laboratory();
     assert!(laboratory.found("").await.is_empty());
-    assert_eq!(laboratory.get(&format!("/Binary/{own}")).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(laboratory.get(&path).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_structure_reads_no_document_not_even_its_own_and_is_told_so_whether_it_exists_or_not() {
+    let gateway = TestGateway::start().await;
+    let hospital = gateway.hospital();
+    let own = hospital.deposited(&Document::discharge_letter()).await;
+    for id in [own.as_str(), ABSENT] {
+        let lines = gateway.journal_lines().await;
+        let answer = hospital.get(&format!("/Binary/{id}")).await;
+        assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::FORBIDDEN, "mode-refused"), "{id}");
+        assert_eq!(gateway.journal_lines().await, lines + 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

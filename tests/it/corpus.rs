@@ -36,7 +36,7 @@ async fn every_published_example_is_taken_in_and_given_back_or_refused_for_its_i
     for ins in ["1.2.250.1.213.1.4.8|277076322082910"] {
         gateway.gateway().open_dossier(&ins.parse().expect("INS")).await.expect("record opens");
     }
-    let hospital = gateway.hospital();
+    let (hospital, reader) = (gateway.hospital(), gateway.doctor("810000000011"));
     let mut taken = 0;
     for file in &files {
         let name = file.file_name().expect("name").to_string_lossy().into_owned();
@@ -44,14 +44,14 @@ async fn every_published_example_is_taken_in_and_given_back_or_refused_for_its_i
         if WRONG_INS.contains(&name.as_str()) {
             is_refused_for_its_ins(&hospital, &name, &content).await;
         } else {
-            comes_back_as_it_was(&hospital, &name, &content).await;
+            comes_back_as_it_was(&hospital, &reader, &name, &content).await;
             taken += 1;
         }
     }
     assert_eq!(taken, files.len() - WRONG_INS.len());
 }
 
-async fn comes_back_as_it_was(hospital: &Caller, name: &str, content: &[u8]) {
+async fn comes_back_as_it_was(hospital: &Caller, reader: &Caller, name: &str, content: &[u8]) {
     let facts = Facts::read(content);
     let patient: Ins = format!("{}|{}", facts.ins_oid, facts.ins).parse().expect("INS");
     let unique_id: UniqueId = facts.id.parse().expect("uniqueId");
@@ -59,7 +59,7 @@ async fn comes_back_as_it_was(hospital: &Caller, name: &str, content: &[u8]) {
     assert_eq!(answer.status, StatusCode::OK, "{name}: {}", answer.text());
     let id = answer.created_document().expect("id");
 
-    let read = hospital.get(&format!("/Binary/{id}")).await;
+    let read = reader.read_in_emergency(&id).await;
     assert_eq!(read.status, StatusCode::OK, "{name}");
     assert!(read.body == content, "{name}: other bytes came back");
 

@@ -22,7 +22,7 @@ use super::support::{Caller, Document};
 async fn what_was_acknowledged_survives_a_kill_whole() {
     let rounds = std::env::var_os("CARNET_CRASH_ROUNDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(2);
     let folder = tempfile::tempdir().expect("folder");
-    let hospital = set_up(folder.path()).await;
+    let (hospital, reader) = set_up(folder.path()).await;
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     for round in 0..rounds {
         let mut server = start(folder.path()).await;
@@ -39,13 +39,14 @@ async fn what_was_acknowledged_survives_a_kill_whole() {
     }
     let mut server = start(folder.path()).await;
     for (id, content) in acknowledged.lock().await.iter() {
-        let read = hospital.get(&format!("/Binary/{id}")).await;
+        let read = reader.read_in_emergency(id).await;
         assert_eq!(read.status, StatusCode::OK, "{id} was acknowledged");
         assert!(read.body == *content, "{id} is not whole");
     }
     let found = hospital.search("&_count=1").await.json();
     server.kill().expect("kill");
     server.wait().expect("gone");
+    // What was under way when the server died may be there as well, whole.
     assert!(found["total"].as_u64() >= Some(acknowledged.lock().await.len() as u64));
 }
 
@@ -85,14 +86,22 @@ async fn check(folder: &Path, acknowledged: &[(String, Vec<u8>)]) {
     }
 }
 
-async fn set_up(folder: &Path) -> Caller {
+async fn set_up(folder: &Path) -> (Caller, Caller) {
     let pki = DevelopmentPki::create(&folder.join("certs"), Clock::System).expect("PKI");
-    let holder = Holder::Organisation {
+    let hospital = Holder::Organisation {
         struct_id: "1350000899".parse().expect("Struct_IdNat"),
         name: "HOPITAL DE TEST".to_owned(),
         application: "TEST".to_owned(),
     };
-    let issued = pki.issue(&holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
+    let reader = Holder::Professional {
+        ps_id: "810000000011".parse().expect("PS_IdNat"),
+        family: "MARTIN".to_owned(),
+        given: "Claire".to_owned(),
+        profession: 10,
+        savoir_faire: vec!["SM54".to_owned()],
+    };
+    let issue = |holder| pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
+    let issued = [issue(&hospital), issue(&reader)];
     let (professionals, operators) = (free_address(), free_address());
     let text = format!(
         "[listen]\nprofessionals = \"{professionals}\"\noperators = \"{operators}\"\npublic_url = \"https://localhost:{}\"\n\
@@ -107,7 +116,9 @@ async fn set_up(folder: &Path) -> Caller {
     let gateway = Gateway::open(Arc::new(config), Clock::System).await.expect("gateway");
     gateway.open_dossier(&PATIENT.parse().expect("INS")).await.expect("record opens");
     let server_ca = std::fs::read_to_string(folder.join("certs/server-ca.pem")).expect("server CA");
-    Caller::new("1350000899", &server_ca, &issued, format!("https://localhost:{}/fhir", professionals.port()))
+    let base = format!("https://localhost:{}/fhir", professionals.port());
+    let caller = |id, issued| Caller::new(id, &server_ca, issued, base.clone());
+    (caller("1350000899", &issued[0]), caller("810000000011", &issued[1]))
 }
 
 /// The real program, as an operator starts it; returns once it is ready.

@@ -12,7 +12,7 @@ async fn a_discharge_letter_goes_in_and_comes_out_bit_for_bit() {
     let hospital = gateway.hospital();
     let letter = Document::discharge_letter();
     let id = hospital.deposited(&letter).await;
-    let read = hospital.get(&format!("/Binary/{id}")).await;
+    let read = gateway.doctor("810000000011").read_in_emergency(&id).await;
     assert_eq!(read.status, StatusCode::OK);
     assert_eq!(read.body, letter.content);
     assert_eq!(read.headers["content-type"], "text/xml");

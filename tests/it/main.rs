@@ -8,6 +8,7 @@
 
 mod access;
 mod bad_input;
+mod bearer;
 mod certificates;
 mod corpus;
 mod crash;
@@ -17,6 +18,7 @@ mod http2;
 mod layering;
 mod limits;
 mod listening;
+mod oidc;
 mod pressure;
 mod read;
 mod readme;

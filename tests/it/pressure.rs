@@ -32,7 +32,7 @@ async fn a_full_store_refuses_deposits_and_goes_on_reading() {
     assert!(answer.headers.contains_key("retry-after"));
     assert_eq!(desk.gateway.journal_lines().await, lines + 1);
     assert_eq!(desk.hospital.found("").await, std::slice::from_ref(&id));
-    assert_eq!(desk.hospital.get(&format!("/Binary/{id}")).await.status, StatusCode::OK);
+    assert_eq!(desk.gateway.doctor("810000000011").read_in_emergency(&id).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,10 +58,10 @@ async fn a_locked_database_asks_to_come_back_and_loses_nothing() {
     let mut other = SqliteConnection::connect_with(&options).await.unwrap();
     let lock = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
 
-    let (read_path, search) = (format!("/Binary/{id}"), search_path(&patient(), ""));
+    let (reader, search) = (gateway.doctor("810000000011"), search_path(&patient(), ""));
     let letter = Document::discharge_letter();
     let within_bounds = tokio::time::timeout(Duration::from_secs(20), async {
-        tokio::join!(hospital.deposit(&letter), hospital.get(&read_path), hospital.get(&search))
+        tokio::join!(hospital.deposit(&letter), reader.read_in_emergency(&id), hospital.get(&search))
     });
     let (deposit, read, found) = within_bounds.await.expect("an answer in time");
     for answer in [deposit, read, found] {
@@ -76,7 +76,7 @@ async fn a_locked_database_asks_to_come_back_and_loses_nothing() {
     assert_eq!(gateway.journal_lines().await, lines);
     hospital.deposited(&letter).await;
     assert_eq!(hospital.found("").await.len(), 2);
-    assert_eq!(hospital.get(&read_path).await.status, StatusCode::OK);
+    assert_eq!(reader.read_in_emergency(&id).await.status, StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -69,19 +69,19 @@ async fn an_own_unique_id_is_found_without_naming_the_patient() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_etags_and_head_work_on_documents() {
     let gateway = TestGateway::start().await;
-    let hospital = gateway.hospital();
     let document = Document::blood_test();
-    let path = format!("/Binary/{}", hospital.deposited(&document).await);
-    let part = hospital.send(Method::GET, &path, &[("range", "bytes=10-19")], "").await;
+    let path = format!("/Binary/{}", gateway.hospital().deposited(&document).await);
+    let doctor = gateway.authorised_doctor(MARTIN).await;
+    let part = doctor.send(Method::GET, &path, &[("range", "bytes=10-19")], "").await;
     assert_eq!(part.status, StatusCode::PARTIAL_CONTENT);
     assert_eq!(part.body, document.content[10..20]);
     assert_eq!(part.headers["content-range"], format!("bytes 10-19/{}", document.content.len()));
-    let beyond = hospital.send(Method::GET, &path, &[("range", "bytes=99999999-")], "").await;
+    let beyond = doctor.send(Method::GET, &path, &[("range", "bytes=99999999-")], "").await;
     assert_eq!(beyond.status, StatusCode::RANGE_NOT_SATISFIABLE);
     let etag = part.headers["etag"].to_str().unwrap().to_owned();
-    let unchanged = hospital.send(Method::GET, &path, &[("if-none-match", &etag)], "").await;
+    let unchanged = doctor.send(Method::GET, &path, &[("if-none-match", &etag)], "").await;
     assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED);
-    let head = hospital.send(Method::HEAD, &path, &[], "").await;
+    let head = doctor.send(Method::HEAD, &path, &[], "").await;
     assert!(head.body.is_empty());
     assert_eq!(head.headers["content-length"], document.content.len().to_string());
 }
@@ -89,10 +89,10 @@ async fn ranges_etags_and_head_work_on_documents() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_comes_as_a_fhir_binary_when_asked() {
     let gateway = TestGateway::start().await;
-    let hospital = gateway.hospital();
     let document = Document::blood_test();
-    let path = format!("/Binary/{}", hospital.deposited(&document).await);
-    let binary = hospital.send(Method::GET, &path, &[("accept", "application/fhir+json")], "").await.json();
+    let path = format!("/Binary/{}", gateway.hospital().deposited(&document).await);
+    let doctor = gateway.authorised_doctor(MARTIN).await;
+    let binary = doctor.send(Method::GET, &path, &[("accept", "application/fhir+json")], "").await.json();
     assert_eq!(binary["resourceType"], "Binary");
     let bytes = base64_simd::STANDARD.decode_to_vec(binary["data"].as_str().unwrap()).unwrap();
     assert_eq!(bytes, document.content);
@@ -127,10 +127,10 @@ async fn existence_tells_state_and_authorisation_and_nothing_of_who_the_patient_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_leaves_one_line_that_names_what_was_disclosed() {
     let gateway = TestGateway::start().await;
-    let hospital = gateway.hospital();
-    let id = hospital.deposited(&Document::blood_test()).await;
+    let id = gateway.hospital().deposited(&Document::blood_test()).await;
+    let doctor = gateway.authorised_doctor(MARTIN).await;
     let before = gateway.journal_lines().await;
-    hospital.get(&format!("/Binary/{id}")).await;
+    doctor.get(&format!("/Binary/{id}")).await;
     let lines = gateway.gateway().list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
     assert_eq!(gateway.journal_lines().await, before + 1);
     assert_eq!(lines.last().unwrap().1.entries[0].document, id);
@@ -139,10 +139,10 @@ async fn a_read_leaves_one_line_that_names_what_was_disclosed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_there_leaves_one_line_too() {
     let gateway = TestGateway::start().await;
-    let hospital = gateway.hospital();
+    let doctor = gateway.doctor(MARTIN);
     for path in ["Binary", "DocumentReference", "Consent"] {
         let before = gateway.journal_lines().await;
-        let answer = hospital.get(&format!("/{path}/00000000-0000-7000-8000-000000000000")).await;
+        let answer = doctor.get(&format!("/{path}/00000000-0000-7000-8000-000000000000")).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(gateway.journal_lines().await, before + 1, "{path}");
     }

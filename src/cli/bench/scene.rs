@@ -28,6 +28,8 @@ pub(super) struct Scene {
     hospital: Credentials,
     /// Consults: every record authorises them.
     doctor: Credentials,
+    /// Signs assertions of the hospital.
+    signer: Credentials,
 }
 
 /// Whom a client trusts and what it shows of itself, in PEM.
@@ -67,23 +69,54 @@ impl Scene {
         let directory = tempfile::Builder::new().prefix("carnet-bench-").tempdir_in(parent)?;
         let pki = DevelopmentPki::create(&directory.path().join(PKI_FOLDER), Clock::System)?;
         let ca = std::fs::read_to_string(pki.directory().join("server-ca.pem"))?;
-        let issue = |holder: Holder| -> anyhow::Result<Credentials> {
-            let issued = pki.issue(&holder, KeyUse::Auth, pki.usual_lifetime())?;
+        let issue = |holder: &Holder, key_use: KeyUse| -> anyhow::Result<Credentials> {
+            let issued = pki.issue(holder, key_use, pki.usual_lifetime())?;
             Ok(Credentials { ca: ca.clone(), chain: issued.certificate_pem, key: issued.key_pem })
         };
-        let hospital = issue(Holder::Organisation {
-            struct_id: HOSPITAL_ID.parse::<StructIdNat>()?,
+        let hospital = Holder::Organisation {
+            struct_id: Self::structure()?,
             name: "CHU DE CHARGE".to_owned(),
             application: "CARNET BENCH".to_owned(),
-        })?;
-        let doctor = issue(Holder::Professional {
+        };
+        let doctor = Holder::Professional {
             ps_id: doctor_id()?,
             family: "LECTEUR".to_owned(),
             given: "Camille".to_owned(),
             profession: 10,
             savoir_faire: vec!["SM26".to_owned()],
-        })?;
-        Ok(Self { directory, hospital, doctor })
+        };
+        Ok(Self {
+            hospital: issue(&hospital, KeyUse::Auth)?,
+            doctor: issue(&doctor, KeyUse::Auth)?,
+            signer: issue(&hospital, KeyUse::Sign)?,
+            directory,
+        })
+    }
+
+    /// The structure that deposits and signs.
+    pub(super) fn structure() -> anyhow::Result<StructIdNat> {
+        Ok(HOSPITAL_ID.parse()?)
+    }
+
+    pub(super) fn signer(&self) -> &Credentials {
+        &self.signer
+    }
+
+    /// What a gateway here would be configured with.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        Ok(Config::load(Some(&self.write_configuration(nowhere, nowhere, 1)?), std::iter::empty())?)
+    }
+
+    fn write_configuration(
+        &self,
+        professionals: SocketAddr,
+        operators: SocketAddr,
+        clients: usize,
+    ) -> anyhow::Result<PathBuf> {
+        let file = self.path("carnet.toml");
+        std::fs::write(&file, configuration(professionals, operators, clients))?;
+        Ok(file)
     }
 
     pub(super) fn reader(&self) -> Credentials {
@@ -114,8 +147,7 @@ impl Scene {
     /// Opens the records and starts `carnet serve` on them.
     pub(super) async fn start_gateway(&self, clients: usize) -> anyhow::Result<Running> {
         let [professionals, operators] = free_addresses()?;
-        let file = self.path("carnet.toml");
-        std::fs::write(&file, configuration(professionals, operators, clients))?;
+        let file = self.write_configuration(professionals, operators, clients)?;
         self.open_records(&file).await?;
         let arguments = [OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
         let child = Child::start(&arguments, &self.path("gateway.log"), Ready::Health(operators)).await?;

@@ -10,7 +10,6 @@ use super::report::Report;
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::identity::caller::{Caller, PurposeHeaders};
-use crate::identity::structures::Structures;
 use crate::tls::client_certificate::serial_hex;
 use crate::tls::key_purpose::KeyPurpose;
 use crate::tls::signature_certificate::SignatureCertificate;
@@ -55,8 +54,7 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Report {
 fn call(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Result<(), crate::refusal::Refusal> {
     let presented = grounds.verifier.present(chain, grounds.now);
     let certificate = presented.as_ref().as_ref().map_err(|refused| refused.refusal.clone())?;
-    let structures = Structures::of_classes(grounds.config.dmp.structure_classes.clone());
-    Caller::identify(certificate, None, PurposeHeaders::default(), &structures).map(|_| ())
+    Caller::identify(certificate, None, PurposeHeaders::default(), &grounds.structures).map(|_| ())
 }
 
 fn kind(certificate: &X509Certificate<'_>, purpose: KeyPurpose, subject: Option<&Subject>) -> String {
@@ -145,7 +143,7 @@ fn tell_rights(report: &mut Report, subject: &Subject, purpose: KeyPurpose, grou
             "patient portal: set and list the patient's list; read no document"
         }
         (KeyPurpose::Authentication, Subject::Organisation(_), _) => {
-            "indirect mode: deposit, find and read its own documents"
+            "indirect mode: deposit, and find its own documents without reading any"
         }
     });
 }
@@ -169,6 +167,7 @@ mod tests {
     use crate::cli::Ending;
     use crate::clock::Clock;
     use crate::config::Config;
+    use crate::identity::structures::Structures;
     use crate::tls::client_verifier::ClientVerifier;
     use crate::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 
@@ -180,7 +179,8 @@ mod tests {
         config.tls.issuers = pki.issuers();
         config.dmp.structure_classes = [("2990000052".to_owned(), StructureClass::Insurer)].into();
         let verifier = Arc::new(ClientVerifier::load(&config.tls, &config.revocation).unwrap());
-        Grounds { config, verifier, now: Clock::System.now() }
+        let structures = Structures::of_classes(config.dmp.structure_classes.clone());
+        Grounds { config, verifier, structures, keys: None, certificate: None, now: Clock::System.now() }
     }
 
     fn structure(id: &str) -> Holder {

@@ -16,6 +16,7 @@ use crate::identity::vihf::{About, Judge, SignerTrust};
 use crate::refusal::Refusal;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::signature_certificate::SignatureCertificate;
+use crate::tls::trust::TrustError;
 
 /// The assertion in a file, if it holds one.
 pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -52,10 +53,12 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
     if let Some(statement) = &judgement.statement {
         tell(&mut report, statement, &grounds.config);
     }
+    if let Some(token) = judgement.token() {
+        grounds.agree(&mut report, token.clone());
+    }
     judgement.refusals.into_iter().for_each(|refusal| report.refuse(refusal));
     report.not_judged("revocation", REVOCATION);
     report.not_judged("replay", "only the gateway knows what was presented before");
-    report.not_judged("agreement", "only a connection has the client certificate that must name the same caller");
     Ok(report)
 }
 
@@ -93,7 +96,13 @@ fn tell(report: &mut Report, statement: &Statement, config: &Config) {
 }
 
 /// The files that configuration names, read once.
-struct Offline(Arc<ClientVerifier>);
+pub(in crate::cli) struct Offline(Arc<ClientVerifier>);
+
+impl Offline {
+    pub(in crate::cli) fn load(config: &Config) -> Result<Self, TrustError> {
+        ClientVerifier::load(&config.tls, &config.revocation).map(|verifier| Self(Arc::new(verifier)))
+    }
+}
 
 impl SignerTrust for Offline {
     fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {

@@ -25,11 +25,15 @@ pub(super) fn check_employee(
     structures: &Structures,
 ) -> Result<(), Refusal> {
     check_card(token, &employee.id)?;
-    check_structure(&token.statement.structure, certified, "CN", structures)
+    check_structure(token, certified, "CN", structures)
 }
 
 fn check_card(token: &Token, card: &PsIdNat) -> Result<(), Refusal> {
     let statement = &token.statement;
+    let Signer::Holder(signer) = &token.signer else {
+        let expected = "no access token, or a connection with a structure's certificate: a card says itself who calls";
+        return Err(Refusal::new(Rule::TokenMismatch, "header Authorization", "Bearer", expected));
+    };
     if statement.mode != StatedMode::Directe {
         let expected = "DIRECTE, for the client certificate is a person's";
         return Err(mismatch("Authentification_mode", statement.mode.word(), expected));
@@ -38,10 +42,6 @@ fn check_card(token: &Token, card: &PsIdNat) -> Result<(), Refusal> {
         let expected = format!("{card}, CN of the client certificate");
         return Err(mismatch("Subject/NameID", &statement.subject.id, &expected));
     }
-    let signer = match &token.signer {
-        Signer::Provider => return Ok(()),
-        Signer::Holder(signer) => signer,
-    };
     let signed_by = match signer {
         Subject::Person(person) => Some(&person.ps_id),
         Subject::Employee(employee) => Some(&employee.id),
@@ -74,7 +74,7 @@ pub(super) fn check_organisation(
             return Err(mismatch("signature certificate", &holder_of(signer), &expected));
         }
     }
-    check_structure(&statement.structure, certified, "OU", structures)
+    check_structure(token, certified, "OU", structures)
 }
 
 fn check_profession(statement: &Statement, person: &Person) -> Result<(), Refusal> {
@@ -98,11 +98,12 @@ fn check_profession(statement: &Statement, person: &Person) -> Result<(), Refusa
 
 /// The same structure, or a site (EG) of the legal entity (EJ) that the certificate names (T-22).
 fn check_structure(
-    stated: &StructIdNat,
+    token: &Token,
     certified: &StructIdNat,
     field: &str,
     structures: &Structures,
 ) -> Result<(), Refusal> {
+    let stated = &token.statement.structure;
     if stated == certified {
         return Ok(());
     }
@@ -115,7 +116,7 @@ fn check_structure(
     };
     Err(Refusal::new(
         Rule::StructureMismatch,
-        "token, Identifiant_Structure",
+        token.kind.place_of_structure(),
         stated.as_str(),
         format!("{certified}, {field} of the client certificate, or one of its sites; {why}"),
     ))

@@ -35,6 +35,11 @@ impl Group {
         Ok(Self { queue })
     }
 
+    /// Whether the thread still runs.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.queue.is_closed()
+    }
+
     /// Returns once the document is on stable storage.
     pub(super) async fn join(&self, arrival: Arrival) -> Result<Placed, Error> {
         let (done, placed) = oneshot::channel();

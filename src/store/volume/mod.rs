@@ -3,12 +3,14 @@
 //! Inside the database every byte would be written twice, to its log and to its file, and the one writer would do
 //! it. Here bytes are written once, by whoever brings them, and are on stable storage before the row that names them
 //! is committed: the commit alone decides what exists. What a crash leaves behind it is dead space that nothing
-//! names; no byte is ever written over. A volume bears the name of its database, so that no document can be read
-//! out of somebody else's.
+//! names; no byte is ever written over. A process adds only to volumes that it made, each under a name that no
+//! other ever had and that its first block repeats: a volume that is lost or put back from long ago is absent or too
+//! short, and never somebody else's.
 
 mod file;
 mod group;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +18,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use uuid::Uuid;
 
+pub(super) use self::file::Found;
 use self::file::{BLOCK_BYTES, Volume};
 use self::group::{Arrival, Group};
 use super::error::Error;
+use crate::clock::new_uuid;
 use crate::domain::sha::Fingerprint;
 use crate::spool::Spooled;
 
@@ -34,7 +38,7 @@ struct Folder {
     database: Uuid,
     /// The volume that this process adds to, and where its next document goes.
     growing: Mutex<Option<Growing>>,
-    used_bytes: AtomicU64,
+    used_bytes: Arc<AtomicU64>,
 }
 
 struct Growing {
@@ -42,11 +46,16 @@ struct Growing {
     end: u64,
 }
 
-/// Where a document begins.
+/// The name of a volume, 63 bits long so that a database column holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VolumeId(i64);
+
+/// Where a document lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Location {
-    pub(super) volume: u32,
+    pub(super) volume: VolumeId,
     pub(super) offset: u64,
+    pub(super) size_bytes: u64,
 }
 
 /// Bytes on stable storage that no row names yet. Dropped before it is [kept](Placed::keep), its space is given back.
@@ -67,16 +76,11 @@ pub struct OpenDocument {
 
 impl Volumes {
     /// The volumes of `database` in `folder`, which is made when it is not there.
-    pub(super) fn open(folder: &Path, database: Uuid) -> Result<Self, Error> {
-        let used_bytes = file::make_folder(folder)?;
-        let folder = Folder {
-            path: folder.to_owned(),
-            database,
-            growing: Mutex::new(None),
-            used_bytes: AtomicU64::new(used_bytes),
-        };
-        let folder = Arc::new(folder);
-        Ok(Self { group: Group::start(Arc::clone(&folder))?, folder })
+    pub(super) fn open(folder: &Path, database: Uuid) -> Result<(Self, Found), Error> {
+        let found = file::make_folder(folder)?;
+        let used_bytes = Arc::new(AtomicU64::new(file::used_bytes(folder)?));
+        let folder = Arc::new(Folder { path: folder.to_owned(), database, growing: Mutex::new(None), used_bytes });
+        Ok((Self { group: Group::start(Arc::clone(&folder))?, folder }, found))
     }
 
     /// Writes a document and returns once it is on stable storage, together with whoever placed one meanwhile.
@@ -92,14 +96,20 @@ impl Volumes {
         self.group.join(Arrival::Written(placed)).await
     }
 
-    /// Opens a document. Errors: the volume is not there, or is another database's.
+    /// Opens a document. Errors: its volume is not there, or not what it was.
     pub(super) async fn open_document(&self, location: Location) -> Result<OpenDocument, Error> {
         let folder = Arc::clone(&self.folder);
         let opening = tokio::task::spawn_blocking(move || {
-            let volume = Volume::open(&folder.path, location.volume, folder.database)?;
+            let end = location.offset.saturating_add(location.size_bytes);
+            let volume = Volume::open(&folder.path, location.volume, folder.database, end)?;
             Ok(OpenDocument { volume: Arc::new(volume), offset: location.offset })
         });
         opening.await.map_err(|error| Error::Settings(format!("reader of documents: {error}")))?
+    }
+
+    /// Whether documents can be placed at all.
+    pub(super) fn is_alive(&self) -> bool {
+        self.group.is_alive()
     }
 
     /// Of all volumes, as far as this process knows.
@@ -132,8 +142,8 @@ impl Folder {
         let room = if let Some(room) = growing.take().filter(|growing| growing.end < VOLUME_BYTES) {
             room
         } else {
-            let (volume, end) = file::grow_one(&self.path, self.database, VOLUME_BYTES)?;
-            Growing { volume: Arc::new(volume), end }
+            let volume = Volume::make(&self.path, self.database, Arc::clone(&self.used_bytes))?;
+            Growing { volume: Arc::new(volume), end: BLOCK_BYTES }
         };
         let blocks = size_bytes.next_multiple_of(BLOCK_BYTES);
         let (volume, offset) = (Arc::clone(&room.volume), room.end);
@@ -152,9 +162,30 @@ impl Folder {
     }
 }
 
+impl VolumeId {
+    fn new() -> Self {
+        // The random half of the UUID, its variant bits aside.
+        Self(i64::from_be_bytes(new_uuid().as_u64_pair().1.to_be_bytes()) & i64::MAX)
+    }
+
+    pub(super) fn of_column(number: i64) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn to_column(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 impl Placed {
     pub(super) fn location(&self) -> Location {
-        Location { volume: self.volume.number(), offset: self.offset }
+        Location { volume: self.volume.id(), offset: self.offset, size_bytes: self.fingerprint.size_bytes }
     }
 
     pub fn fingerprint(&self) -> Fingerprint {
@@ -193,11 +224,19 @@ mod tests {
     use super::*;
 
     fn volumes(folder: &Path, database: Uuid) -> Volumes {
-        Volumes::open(folder, database).unwrap()
+        Volumes::open(folder, database).unwrap().0
     }
 
-    async fn read(volumes: &Volumes, location: Location, count: usize) -> Result<Bytes, Error> {
-        volumes.open_document(location).await?.read(0, count).await
+    async fn read(volumes: &Volumes, location: Location) -> Result<Bytes, Error> {
+        let size = usize::try_from(location.size_bytes).unwrap();
+        volumes.open_document(location).await?.read(0, size).await
+    }
+
+    async fn keep(volumes: &Volumes, document: impl Into<Bytes>) -> Location {
+        let placed = volumes.place(Spooled::of(document.into())).await.unwrap();
+        let location = placed.location();
+        placed.keep();
+        location
     }
 
     #[tokio::test]
@@ -205,59 +244,68 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let volumes = volumes(folder.path(), Uuid::from_u128(1));
         let documents: Vec<Vec<u8>> = (0..20_u8).map(|n| vec![n; 1_000 * usize::from(n) + 1]).collect();
-        let placing = documents.iter().map(|document| volumes.place(Spooled::of(document.clone())));
-        for (placed, document) in futures_util::future::join_all(placing).await.into_iter().zip(&documents) {
-            let placed = placed.unwrap();
-            let location = placed.location();
-            placed.keep();
-            assert_eq!(read(&volumes, location, document.len()).await.unwrap(), document);
+        let placing = documents.iter().map(|document| keep(&volumes, document.clone()));
+        for (location, document) in futures_util::future::join_all(placing).await.into_iter().zip(&documents) {
+            assert_eq!(read(&volumes, location).await.unwrap(), document);
         }
     }
 
     #[tokio::test]
     async fn what_nobody_kept_gives_its_space_back_and_nothing_is_written_over() {
-        use std::os::unix::fs::MetadataExt as _;
         let folder = tempfile::tempdir().unwrap();
         let volumes = volumes(folder.path(), Uuid::from_u128(1));
-        let kept = volumes.place(Spooled::of(vec![7; 5_000])).await.unwrap();
-        let first = kept.location();
-        kept.keep();
+        let first = keep(&volumes, vec![7; 5_000]).await;
+        let used_bytes = volumes.used_bytes();
         let dropped = volumes.place(Spooled::of(vec![8; 1 << 20])).await.unwrap();
         let second = dropped.location();
         drop(dropped);
-        assert_eq!(read(&volumes, second, 3).await.unwrap(), [0; 3][..]);
-        assert_eq!(read(&volumes, first, 5_000).await.unwrap(), vec![7; 5_000]);
-        let after = volumes.place(Spooled::of("x")).await.unwrap();
-        assert!(after.location().offset > second.offset);
-        let file = std::fs::metadata(folder.path().join(file::name_of(first.volume))).unwrap();
-        assert!(file.blocks() * 512 < 512 * 1024, "{} blocks", file.blocks());
+        assert_eq!(volumes.used_bytes(), used_bytes);
+        assert_eq!(read(&volumes, second).await.unwrap(), vec![0; 1 << 20]);
+        assert_eq!(read(&volumes, first).await.unwrap(), vec![7; 5_000]);
+        assert!(keep(&volumes, "x").await.offset > second.offset);
+        let reopened = Volumes::open(folder.path(), Uuid::from_u128(1)).unwrap().0;
+        assert!(reopened.used_bytes() < 64 * 1024, "{} bytes", reopened.used_bytes());
     }
 
     #[tokio::test]
-    async fn a_second_process_adds_to_a_volume_of_its_own_and_a_later_one_goes_on_where_the_first_ended() {
+    async fn every_process_adds_to_volumes_of_its_own_and_reads_all() {
         let folder = tempfile::tempdir().unwrap();
         let first = volumes(folder.path(), Uuid::from_u128(1));
-        let one = first.place(Spooled::of("one")).await.unwrap();
-        let other = volumes(folder.path(), Uuid::from_u128(1)).place(Spooled::of("other")).await.unwrap();
-        assert_ne!(one.location().volume, other.location().volume);
-        let (one_at, one_volume) = (one.location(), one.location().volume);
-        one.keep();
+        let one = keep(&first, "one").await;
+        let other = keep(&volumes(folder.path(), Uuid::from_u128(1)), "other").await;
         drop(first);
         let later = volumes(folder.path(), Uuid::from_u128(1));
-        let next = later.place(Spooled::of("next")).await.unwrap();
-        assert_eq!(next.location().volume, one_volume);
-        assert!(next.location().offset > one_at.offset);
-        assert_eq!(read(&later, one_at, 3).await.unwrap(), "one");
+        let next = keep(&later, "next").await;
+        assert!(one.volume != other.volume && next.volume != one.volume && next.volume != other.volume);
+        for (location, document) in [(one, "one"), (other, "other"), (next, "next")] {
+            assert_eq!(read(&later, location).await.unwrap(), document);
+        }
     }
 
     #[tokio::test]
-    async fn a_volume_of_another_database_is_neither_read_nor_added_to() {
+    async fn a_volume_that_is_lost_shortened_or_another_databases_gives_no_byte_of_anybody() {
         let folder = tempfile::tempdir().unwrap();
-        let placed = volumes(folder.path(), Uuid::from_u128(1)).place(Spooled::of("theirs")).await.unwrap();
-        let location = placed.location();
-        placed.keep();
-        let stranger = volumes(folder.path(), Uuid::from_u128(2));
-        assert!(read(&stranger, location, 6).await.is_err());
-        assert!(stranger.place(Spooled::of("ours")).await.is_err());
+        let ours = volumes(folder.path(), Uuid::from_u128(1));
+        let location = keep(&ours, "of patient A").await;
+        assert!(read(&volumes(folder.path(), Uuid::from_u128(2)), location).await.is_err());
+        let file = file::path_of(folder.path(), location.volume);
+        std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(BLOCK_BYTES).unwrap();
+        let again = volumes(folder.path(), Uuid::from_u128(1));
+        keep(&again, "of patient B").await;
+        assert!(read(&again, location).await.is_err());
+        std::fs::remove_file(&file).unwrap();
+        keep(&volumes(folder.path(), Uuid::from_u128(1)), "of patient B").await;
+        assert!(read(&again, location).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_was_left_takes_no_further_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let volumes = volumes(folder.path(), Uuid::from_u128(1));
+        let before = keep(&volumes, "before").await;
+        volumes.folder.leave();
+        let after = keep(&volumes, "after").await;
+        assert_ne!(before.volume, after.volume);
+        assert_eq!(read(&volumes, before).await.unwrap(), "before");
     }
 }

@@ -127,8 +127,9 @@ async fn an_answer_that_cannot_be_given_is_refused() {
     let deposit = Sent::bundle(&Document::discharge_letter().bundle()).with("accept", "application/pdf");
     desk.refuses(deposit, 406, "not-acceptable", "header Accept").await;
     let id = desk.hospital.deposited(&Document::discharge_letter()).await;
-    let read = Sent::get(&format!("/Binary/{id}")).with("accept", "application/pdf");
-    desk.refuses(read, 406, "not-acceptable", "header Accept").await;
+    let doctor = desk.gateway.authorised_doctor("810000000011").await;
+    let read = doctor.send(Method::GET, &format!("/Binary/{id}"), &[("accept", "application/pdf")], "").await;
+    is_a_refusal(&read, 406, "not-acceptable", "header Accept");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,14 @@ use bytes::Bytes;
 use carnet::cli::client::{Client, Identity};
 use carnet::cli::message;
 use carnet::domain::ins::Ins;
+use carnet::tls::client_certificate::ClientCertificate;
 use carnet::tls::development_pki::Issued;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -62,8 +65,24 @@ impl Caller {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    pub(crate) fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// What this caller shows of themselves.
+    pub(crate) fn certificate(&self) -> ClientCertificate {
+        let leaf = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).expect("PEM");
+        ClientCertificate::from_der(&leaf).expect("a client certificate")
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, &[], Bytes::new()).await
+    }
+
+    /// A document of whichever record, by breaking the glass: what a professional without any right may.
+    pub(crate) async fn read_in_emergency(&self, document: &str) -> Answer {
+        let emergency = [("x-purpose-of-use", "bris_de_glace"), ("x-access-reason", "inconscient")];
+        self.send(Method::GET, &format!("/Binary/{document}"), &emergency, "").await
     }
 
     pub(crate) async fn post_json(&self, path: &str, body: &Value) -> Answer {

@@ -1,6 +1,7 @@
 //! `TestGateway`: a gateway of its own for each test, with a fresh database and a development PKI.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,7 @@ use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
 use carnet::identity::vihf::issue::SigningKey;
 use carnet::operation::gateway::Gateway;
-use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
+use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use tempfile::TempDir;
 
 use super::Caller;
@@ -118,9 +119,7 @@ impl TestGateway {
     }
 
     fn caller(&self, id: &str, holder: &Holder) -> Caller {
-        let pki = &shared_pki().pki;
-        let issued = pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate");
-        Caller::new(id, &self.server_ca, &issued, self.base())
+        Caller::new(id, &self.server_ca, &issue(holder), self.base())
     }
 
     /// Base of the FHIR face.
@@ -135,6 +134,12 @@ impl TestGateway {
     /// How many lines the journal holds.
     pub(crate) async fn journal_lines(&self) -> usize {
         self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal").len()
+    }
+
+    /// The last of them, as JSON.
+    pub(crate) async fn last_line(&self) -> String {
+        let lines = self.gateway().list_journal(None, 0, u32::MAX).await.expect("journal");
+        serde_json::to_string(&lines.last().expect("a line").1).expect("JSON")
     }
 }
 
@@ -153,6 +158,17 @@ impl Builder {
             std::fs::read_to_string(shared_pki().folder.path().join("certs/server-ca.pem")).expect("server CA");
         TestGateway { running, _folder: self.folder, server_ca }
     }
+}
+
+/// A certificate of the PKI that all test gateways trust.
+pub(crate) fn issue(holder: &Holder) -> Issued {
+    let pki = &shared_pki().pki;
+    pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate")
+}
+
+/// The authorities of those certificates.
+pub(crate) fn client_roots() -> PathBuf {
+    shared_pki().folder.path().join("certs/client-roots.pem")
 }
 
 /// The key with which a holder signs VIHF; with `KeyUse::Auth`, one that ought to sign nothing.
