@@ -50,7 +50,7 @@ impl App {
     /// Opens the store, reads certificates and listens; returns once requests are answered.
     pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
         crate::telemetry::metrics();
-        let trust = Trust::load(&config.tls, clock.clone())?;
+        let trust = Trust::load(&config.tls, &config.revocation, clock.clone())?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;

@@ -1,20 +1,23 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod limits;
 mod network;
 mod oidc;
+mod revocation;
+mod tls;
 mod vihf;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::limits::Limits;
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
+pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
+pub use self::tls::{CertificateClass, Tls};
 pub use self::vihf::Vihf;
 
 /// All settings with their defaults filled in and relative paths resolved.
@@ -23,6 +26,7 @@ pub use self::vihf::Vihf;
 pub struct Config {
     pub listen: Listen,
     pub tls: Tls,
+    pub revocation: Revocation,
     pub store: StoreSettings,
     pub dmp: Dmp,
     pub oidc: Oidc,
@@ -40,33 +44,6 @@ pub struct Listen {
     pub operators: SocketAddr,
     /// How clients reach the gateway: base of every URL it hands out.
     pub public_url: String,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
-pub struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub client_roots: Vec<PathBuf>,
-    /// Files, or folders whose files are CRLs (PEM or DER); read again when they change.
-    pub client_crls: Vec<PathBuf>,
-    /// A development root (made by `carnet pki init`) is refused unless this is set.
-    pub allow_development_roots: bool,
-    /// Certificates of test cards are refused unless this is set, or their root is a development root.
-    pub allow_test_cards: bool,
-    /// Which authorities may issue certificates of a class: files of their certificates. A class that is not named
-    /// may be issued by anybody below the roots.
-    pub issuers: BTreeMap<CertificateClass, Vec<PathBuf>>,
-    pub reload_seconds: u64,
-}
-
-/// Kind of holder of a certificate (see `tls::subject`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificateClass {
-    Person,
-    Employee,
-    Organisation,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -98,54 +75,6 @@ pub struct Dmp {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-pub struct Limits {
-    /// Whole request body, as sent (base64 counts).
-    pub body_bytes_max: u64,
-    /// One document, decoded.
-    pub document_bytes_max: u64,
-    /// Everything of a message but its documents: what a JSON or XML tree may be built of.
-    pub message_bytes_max: usize,
-    /// An XML message is read whole, documents included, up to this size.
-    pub xml_body_bytes_max: usize,
-    /// Of one document in memory; the rest goes to a file.
-    pub document_memory_bytes_max: usize,
-    /// Of all XML messages being read at one time, counted as they arrive; more are answered 503.
-    pub xml_bodies_bytes_max: usize,
-    pub header_seconds: u64,
-    /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
-    pub body_idle_seconds: u64,
-    pub body_bytes_per_second_min: u64,
-    pub handshake_seconds: u64,
-    pub idle_seconds: u64,
-    pub shutdown_seconds: u64,
-    pub connections_max: usize,
-    /// Open connections of one client certificate; of all certificates of one structure (one Struct_IdNat).
-    pub connections_per_certificate_max: u64,
-    pub connections_per_structure_max: u64,
-    /// Handshakes that one address (of IPv6: one /64) has going on at one time, and begins in a second.
-    pub handshakes_per_address_max: u64,
-    pub handshakes_per_second_per_address: NonZeroU32,
-    /// Whose handshakes are not counted: load balancers that pass TCP on, behind which is everybody.
-    pub unlimited_addresses: Vec<Network>,
-    /// Deposits being received or stored at one time; more are answered 503.
-    pub deposits_in_flight_max: usize,
-    pub reads_in_flight_max: usize,
-    /// Of those, by one certificate and by one structure; more are answered 429, as is what follows.
-    pub deposits_in_flight_per_certificate_max: u64,
-    pub deposits_in_flight_per_structure_max: u64,
-    pub reads_in_flight_per_certificate_max: u64,
-    pub reads_in_flight_per_structure_max: u64,
-    /// Also how many may come at once.
-    pub requests_per_second_per_certificate: NonZeroU32,
-    pub requests_per_second_per_structure: NonZeroU32,
-    /// Of bodies on their way in; one with a Content-Length counts whole from the start.
-    pub body_bytes_in_flight_per_certificate_max: u64,
-    pub body_bytes_in_flight_per_structure_max: u64,
-    pub search_page_max: u32,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default)]
 pub struct Log {
     /// A `tracing` filter: `info`, `carnet=debug`...
     pub filter: String,
@@ -159,17 +88,6 @@ pub enum InsDomain {
     Production,
     Test,
     Demo,
-}
-
-impl fmt::Display for CertificateClass {
-    /// As configuration writes it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Person => "person",
-            Self::Employee => "employee",
-            Self::Organisation => "organisation",
-        })
-    }
 }
 
 /// What a structure is beyond its certificate: certificates do not say it, so configuration does.
@@ -211,21 +129,6 @@ impl Default for Listen {
     }
 }
 
-impl Default for Tls {
-    fn default() -> Self {
-        Self {
-            certificate: "certs/server.pem".into(),
-            key: "certs/server.key".into(),
-            client_roots: vec!["certs/client-roots.pem".into()],
-            client_crls: vec!["certs/crl/".into()],
-            allow_development_roots: false,
-            allow_test_cards: false,
-            issuers: BTreeMap::new(),
-            reload_seconds: 10,
-        }
-    }
-}
-
 impl Default for StoreSettings {
     fn default() -> Self {
         Self {
@@ -249,72 +152,10 @@ impl Default for Dmp {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        const MIB: usize = 1024 * 1024;
-        Self {
-            body_bytes_max: 150 * MIB as u64,
-            document_bytes_max: 100 * MIB as u64,
-            message_bytes_max: 2 * MIB,
-            xml_body_bytes_max: 32 * MIB,
-            document_memory_bytes_max: MIB,
-            xml_bodies_bytes_max: 64 * MIB,
-            header_seconds: 10,
-            body_idle_seconds: 30,
-            body_bytes_per_second_min: 8 * 1024,
-            handshake_seconds: 10,
-            idle_seconds: 60,
-            shutdown_seconds: 30,
-            connections_max: 1024,
-            connections_per_certificate_max: 256,
-            connections_per_structure_max: 512,
-            handshakes_per_address_max: 64,
-            handshakes_per_second_per_address: const { NonZeroU32::new(100).unwrap() },
-            unlimited_addresses: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
-            deposits_in_flight_max: 64,
-            reads_in_flight_max: 256,
-            deposits_in_flight_per_certificate_max: 32,
-            deposits_in_flight_per_structure_max: 48,
-            reads_in_flight_per_certificate_max: 128,
-            reads_in_flight_per_structure_max: 192,
-            requests_per_second_per_certificate: const { NonZeroU32::new(1_000).unwrap() },
-            requests_per_second_per_structure: const { NonZeroU32::new(2_000).unwrap() },
-            body_bytes_in_flight_per_certificate_max: 1024 * MIB as u64,
-            body_bytes_in_flight_per_structure_max: 1536 * MIB as u64,
-            search_page_max: 200,
-        }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         // What the HTTP/2 library warns of, any client can make it say.
         Self { filter: "info,h2=error".to_owned(), json: false }
-    }
-}
-
-impl Limits {
-    pub fn header_timeout(&self) -> Duration {
-        Duration::from_secs(self.header_seconds)
-    }
-
-    fn body_bytes_in_flight_max_of_one(&self) -> u64 {
-        self.body_bytes_in_flight_per_certificate_max.min(self.body_bytes_in_flight_per_structure_max)
-    }
-
-    fn lets_nothing_through(&self) -> bool {
-        let counts = [
-            self.connections_per_certificate_max,
-            self.connections_per_structure_max,
-            self.handshakes_per_address_max,
-            self.deposits_in_flight_per_certificate_max,
-            self.deposits_in_flight_per_structure_max,
-            self.reads_in_flight_per_certificate_max,
-            self.reads_in_flight_per_structure_max,
-            self.body_bytes_per_second_min,
-            self.search_page_max.into(),
-        ];
-        counts.contains(&0) || self.connections_max == 0 || self.deposits_in_flight_max == 0
     }
 }
 
@@ -355,9 +196,7 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        let paths = [&mut self.tls.certificate, &mut self.tls.key].into_iter();
-        let issuers = self.tls.issuers.values_mut().flatten();
-        for path in paths.chain(&mut self.tls.client_roots).chain(&mut self.tls.client_crls).chain(issuers) {
+        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
@@ -388,26 +227,14 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
-        if let Some((key, problem)) = self.oidc.contradiction().or_else(|| self.vihf.contradiction()) {
+        let sections = [
+            self.revocation.contradiction(),
+            self.oidc.contradiction(),
+            self.vihf.contradiction(),
+            self.limits.contradiction(),
+        ];
+        if let Some((key, problem)) = sections.into_iter().flatten().next() {
             return value(key, problem);
-        }
-        if self.limits.document_bytes_max > self.limits.body_bytes_max {
-            return value("limits.document_bytes_max", "is above limits.body_bytes_max, which would never let it in");
-        }
-        if self.limits.xml_body_bytes_max > self.limits.xml_bodies_bytes_max {
-            return value(
-                "limits.xml_body_bytes_max",
-                "is above limits.xml_bodies_bytes_max, which counts all of them",
-            );
-        }
-        if self.limits.body_bytes_in_flight_max_of_one() < self.limits.body_bytes_max {
-            return value(
-                "limits.body_bytes_max",
-                "is above limits.body_bytes_in_flight_*, which would never let it in",
-            );
-        }
-        if self.limits.lets_nothing_through() {
-            return value("limits", "a limit of 0 lets nothing through");
         }
         Ok(())
     }
@@ -419,84 +246,13 @@ const ENVIRONMENT_PREFIX: &str = "CARNET_";
 /// Every known key: section, key.
 pub const KEYS: &[(&str, &[&str])] = &[
     ("listen", &["professionals", "operators", "public_url"]),
-    (
-        "tls",
-        &[
-            "certificate",
-            "key",
-            "client_roots",
-            "client_crls",
-            "allow_development_roots",
-            "allow_test_cards",
-            "issuers",
-            "reload_seconds",
-        ],
-    ),
+    ("tls", tls::KEYS),
+    ("revocation", revocation::KEYS),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
-    (
-        "oidc",
-        &[
-            "issuer",
-            "audience",
-            "ca",
-            "hosts",
-            "algorithms",
-            "require_bound_tokens",
-            "acr_values",
-            "skew_seconds",
-            "userinfo",
-            "introspection",
-            "introspection_endpoint",
-            "introspection_seconds",
-            "questions_in_flight_max",
-            "client_id",
-            "client_secret",
-            "client_certificate",
-            "client_key",
-            "keys_refresh_seconds",
-            "keys_refetch_seconds_min",
-            "keys_grace_seconds",
-            "timeout_seconds",
-            "response_bytes_max",
-            "verified_tokens_max",
-        ],
-    ),
-    (
-        "limits",
-        &[
-            "body_bytes_max",
-            "document_bytes_max",
-            "message_bytes_max",
-            "xml_body_bytes_max",
-            "document_memory_bytes_max",
-            "xml_bodies_bytes_max",
-            "header_seconds",
-            "body_idle_seconds",
-            "body_bytes_per_second_min",
-            "handshake_seconds",
-            "idle_seconds",
-            "shutdown_seconds",
-            "connections_max",
-            "connections_per_certificate_max",
-            "connections_per_structure_max",
-            "handshakes_per_address_max",
-            "handshakes_per_second_per_address",
-            "unlimited_addresses",
-            "deposits_in_flight_max",
-            "reads_in_flight_max",
-            "deposits_in_flight_per_certificate_max",
-            "deposits_in_flight_per_structure_max",
-            "reads_in_flight_per_certificate_max",
-            "reads_in_flight_per_structure_max",
-            "requests_per_second_per_certificate",
-            "requests_per_second_per_structure",
-            "body_bytes_in_flight_per_certificate_max",
-            "body_bytes_in_flight_per_structure_max",
-            "search_page_max",
-        ],
-    ),
+    ("oidc", oidc::KEYS),
+    ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];
 

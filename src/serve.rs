@@ -31,7 +31,8 @@ use crate::config::Limits;
 use crate::limits::ration::Holder;
 use crate::refusal::Refusal;
 use crate::tls::listener::{Accepted, HandshakeError, PresentedCertificate, Protocol, RefusedCertificate, accept};
-use crate::tls::trust::{Standing, Trust};
+use crate::tls::standing::Standing;
+use crate::tls::trust::Trust;
 
 /// Serves `router` over mutual TLS until `shutdown` is over and the requests then in flight are answered, or
 /// `limits.shutdown_seconds` have passed. Each request carries a [`PresentedCertificate`] in its extensions.
@@ -104,7 +105,7 @@ impl Answers for Professionals {
     async fn answer(self, request: Request<Incoming>, activity: &Activity) -> Response<Body> {
         let is_http2 = request.version() == Version::HTTP_2;
         let mut request = request.map(Body::new);
-        let Some(refusal) = self.standing.check().err().or(self.excess) else {
+        let Some(refusal) = self.standing.check().await.err().or(self.excess) else {
             request.extensions_mut().insert(self.certificate);
             return route(self.router, request).await;
         };

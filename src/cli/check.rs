@@ -7,6 +7,7 @@ pub(super) mod vihf;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -52,7 +53,7 @@ pub(super) struct Arguments {
 /// What an offline judgement goes by.
 struct Grounds {
     config: Config,
-    verifier: ClientVerifier,
+    verifier: Arc<ClientVerifier>,
     structures: Structures,
     /// Of the provider of access tokens.
     keys: Option<KeySet>,
@@ -117,14 +118,14 @@ impl Grounds {
     fn load(arguments: &Arguments) -> anyhow::Result<Self> {
         let config = arguments.settings.load()?;
         let settings = || arguments.settings.to_string();
-        let verifier = ClientVerifier::load(&config.tls).with_context(settings)?;
+        let verifier = ClientVerifier::load(&config.tls, &config.revocation).with_context(settings)?;
         let finess = FinessTable::load(&config.dmp.finess_table).with_context(settings)?;
         let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
         let keys = arguments.keys.as_deref().map(|file| read_keys(file).with_context(|| file.display().to_string()));
         let certificate = arguments.certificate.as_deref();
         let certificate = certificate.map(|file| read_holder(file).with_context(|| file.display().to_string()));
         let (keys, certificate) = (keys.transpose()?, certificate.transpose()?);
-        Ok(Self { config, verifier, structures, keys, certificate, now: Clock::System.now() })
+        Ok(Self { config, verifier: Arc::new(verifier), structures, keys, certificate, now: Clock::System.now() })
     }
 
     /// Whether a token and the certificate that it would come with make one caller.
@@ -237,7 +238,7 @@ mod tests {
         config.tls.client_roots = vec![pki.directory().join("client-roots.pem")];
         config.tls.client_crls = vec![pki.directory().join("crl")];
         config.tls.allow_development_roots = true;
-        let verifier = ClientVerifier::load(&config.tls).unwrap();
+        let verifier = Arc::new(ClientVerifier::load(&config.tls, &config.revocation).unwrap());
         let structures = Structures::of_classes(config.dmp.structure_classes.clone());
         let now = Clock::System.now();
         let grounds = Grounds { config, verifier, structures, keys: None, certificate: None, now };

@@ -155,6 +155,33 @@ impl Oidc {
     }
 }
 
+/// Known keys of the section.
+pub(super) const KEYS: &[&str] = &[
+    "issuer",
+    "audience",
+    "ca",
+    "hosts",
+    "algorithms",
+    "require_bound_tokens",
+    "acr_values",
+    "skew_seconds",
+    "userinfo",
+    "introspection",
+    "introspection_endpoint",
+    "introspection_seconds",
+    "questions_in_flight_max",
+    "client_id",
+    "client_secret",
+    "client_certificate",
+    "client_key",
+    "keys_refresh_seconds",
+    "keys_refetch_seconds_min",
+    "keys_grace_seconds",
+    "timeout_seconds",
+    "response_bytes_max",
+    "verified_tokens_max",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

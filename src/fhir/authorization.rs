@@ -51,7 +51,7 @@ pub(super) async fn read_token(
         let assertion = base64_simd::STANDARD.decode_to_vec(credentials.trim()).map_err(|_| {
             refused(Rule::VihfForm, "something else than base64", "the assertion in base64, on one line")
         })?;
-        let unused = admission.vihf.check(&assertion, About::OnePatient).map_err(Failure::Refused)?;
+        let unused = admission.vihf.check(&assertion, About::OnePatient).await?;
         return Ok(Some(Presented::Once(unused)));
     }
     if scheme.eq_ignore_ascii_case("Bearer") {

@@ -5,14 +5,15 @@
 //! gets an answer that explains, which an alert cannot. Source: B.1.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use rustls::client::danger::HandshakeSignatureValid;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;
 
@@ -20,12 +21,13 @@ use super::client_certificate::{ClientCertificate, serial_of};
 use super::development_pki::is_development;
 use super::explanation::Explanation;
 use super::key_purpose::KeyPurpose;
-use super::listener::RefusedCertificate;
+use super::listener::{PresentedCertificate, RefusedCertificate};
 use super::path::{Authorities, Path};
-use super::revocation::{Revocations, Status};
+use super::revocation::Setback;
+use super::revocation::judge::{Doubt, Judge, Judgement, Lenience};
 use super::subject::Card;
 use crate::config::CertificateClass;
-use crate::domain::sha::{Fingerprint, Fingerprinter, Sha256Hash};
+use crate::domain::sha::Fingerprint;
 use crate::refusal::{Refusal, Rule};
 
 /// Roots, issuers and lists in force, and what they make of chains.
@@ -34,13 +36,15 @@ pub struct ClientVerifier {
     authorities: Authorities,
     issuers: Issuers,
     test_cards: TestCards,
-    revocations: Revocations,
+    pub(super) judge: Arc<Judge>,
     /// What certificate requests name, so that a client with several certificates picks a fitting one.
     hints: Vec<DistinguishedName>,
-    /// Paths found before, by purpose and chain: a resumed session and the next assertion of a signer pay no
-    /// signature check. Dates and revocation are looked at each time.
-    found: Mutex<HashMap<(KeyPurpose, Sha256Hash), Arc<Path>>>,
+    /// Paths found before, by purpose and SHA-256 of the chain: a client that connects again and the next assertion
+    /// of a signer pay no signature check and no parser. Dates and revocation are looked at each time.
+    found: Mutex<FoundPaths>,
 }
+
+type FoundPaths = HashMap<(KeyPurpose, [u8; 32]), Arc<Found>>;
 
 /// Certificates of the authorities that may issue a class; a class that is not there has no restriction.
 pub(super) type Issuers = BTreeMap<CertificateClass, Vec<CertificateDer<'static>>>;
@@ -52,92 +56,152 @@ pub(super) enum TestCards {
     Refused,
 }
 
+/// A path, and what was worked out of it already, which holds for as long as its verifier is in force.
+#[derive(Debug)]
+pub(super) struct Found {
+    path: Path,
+    admitted: OnceLock<Result<(), Refusal>>,
+    presented: OnceLock<PresentedCertificate>,
+    judged: Mutex<Option<Judged>>,
+}
+
+/// A judgement in which no responder had a say: whoever shows the certificate again within these times, in seconds
+/// since 1970, gets the same.
+#[derive(Debug, Clone, Copy)]
+struct Judged {
+    from_s: i64,
+    until_s: i64,
+    lenience: Option<Lenience>,
+}
+
 impl ClientVerifier {
     pub(super) fn new(
         roots: Vec<CertificateDer<'static>>,
         issuers: Issuers,
         test_cards: TestCards,
-        algorithms: WebPkiSupportedAlgorithms,
-        revocations: Revocations,
+        judge: Judge,
     ) -> Result<Self, Error> {
         let known = issuers.values().flatten().cloned().collect();
-        let authorities = Authorities::new(roots, known, algorithms)?;
+        let authorities = Authorities::new(roots, known, *judge.algorithms())?;
         let hints = authorities.hints();
-        Ok(Self { authorities, issuers, test_cards, revocations, hints, found: Mutex::default() })
+        Ok(Self { authorities, issuers, test_cards, judge: Arc::new(judge), hints, found: Mutex::default() })
     }
 
     /// Who the first certificate of a chain is for, and whether they may call at all.
-    pub fn present(
-        &self,
-        chain: &[CertificateDer<'_>],
-        at: Timestamp,
-    ) -> Result<ClientCertificate, Box<RefusedCertificate>> {
-        const PURPOSE: KeyPurpose = KeyPurpose::Authentication;
+    pub fn present(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> PresentedCertificate {
         // An empty chain cannot come out of a handshake that demands one; if it did, it is refused as unreadable.
         let leaf: &[u8] = chain.first().map_or(&[], |leaf| leaf.as_ref());
-        let read = || {
-            let certificate = ClientCertificate::from_der(leaf)?;
-            let path = self.path(chain, PURPOSE, at).map_err(|error| error.refusal())?;
-            self.check_admission(&path, certificate.subject.class(), &certificate.card, PURPOSE)?;
-            Ok(certificate)
-        };
         let refused = |refusal| {
             let fingerprint = Fingerprint::of(leaf).sha256;
-            Box::new(RefusedCertificate { serial: serial_of(leaf), fingerprint, refusal })
+            RefusedCertificate { serial: serial_of(leaf), fingerprint, refusal }
         };
-        read().map_err(refused)
+        match self.find(chain, CLIENT, at) {
+            Ok(found) => {
+                let read = || Arc::new(self.read(leaf, &found).map_err(refused));
+                Arc::clone(found.presented.get_or_init(read))
+            }
+            Err(explanation) => {
+                let unfit = ClientCertificate::from_der(leaf).err();
+                Arc::new(Err(refused(unfit.unwrap_or_else(|| explanation.refusal()))))
+            }
+        }
     }
 
     /// Every rule that keeps a chain from its purpose, for who asks why.
     pub fn explain(&self, chain: &[CertificateDer<'_>], purpose: KeyPurpose, at: Timestamp) -> Vec<Refusal> {
-        let path = match self.path(chain, purpose, at) {
-            Ok(path) => path,
-            Err(explanation) => return explanation.into_refusals(),
-        };
-        let misused = path.parsed().first().and_then(|leaf| purpose.check(leaf).err());
-        misused.into_iter().chain(self.check_revocation(&path, purpose, at).err()).collect()
+        match self.find(chain, purpose, at) {
+            Ok(found) => self.check_revocation(&found, purpose, at).err().into_iter().collect(),
+            Err(explanation) => explanation.into_refusals(),
+        }
     }
 
-    /// Until when a client's chain that is good now stays good if nothing is revoked: the first end of validity in
-    /// it, or of a list that vouches for it.
-    pub(super) fn good_until_s(&self, chain: &[CertificateDer<'_>], now: Timestamp) -> Result<i64, Refusal> {
-        const PURPOSE: KeyPurpose = KeyPurpose::Authentication;
-        let path = self.path(chain, PURPOSE, now).map_err(|error| withdrawn(PURPOSE, &error.refusal().to_string()))?;
-        self.check_revocation(&path, PURPOSE, now)
+    /// Whether a chain that was good once still is, and until when.
+    pub(super) fn judge(
+        &self,
+        chain: &[CertificateDer<'_>],
+        purpose: KeyPurpose,
+        now: Timestamp,
+    ) -> Result<Judgement, Refusal> {
+        let found = self.find(chain, purpose, now).map_err(|error| withdrawn(purpose, &error.refusal().to_string()))?;
+        self.check_revocation(&found, purpose, now)
     }
 
-    pub(super) fn path(
+    pub(super) fn find(
         &self,
         chain: &[CertificateDer<'_>],
         purpose: KeyPurpose,
         at: Timestamp,
-    ) -> Result<Arc<Path>, Explanation> {
-        let mut fingerprinter = Fingerprinter::default();
+    ) -> Result<Arc<Found>, Explanation> {
+        let mut digest = Sha256::new();
         for der in chain {
-            fingerprinter.update(der);
+            digest.update(der);
         }
-        let key = (purpose, fingerprinter.finish().sha256);
-        let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-        if let Some(path) = known.filter(|path| path.is_valid_at(at.as_second())) {
-            return Ok(path);
+        let key = (purpose, digest.finalize().into());
+        let known = lock(&self.found).get(&key).cloned();
+        if let Some(found) = known.filter(|found| found.path.is_valid_at(at.as_second())) {
+            return Ok(found);
         }
-        let path = Arc::new(self.authorities.find(chain, purpose, at.as_second())?);
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.len() >= PATHS_KEPT_MAX {
-            found.clear();
+        let found = Arc::new(Found::of(self.authorities.find(chain, purpose, at.as_second())?));
+        let mut all = lock(&self.found);
+        if all.len() >= PATHS_KEPT_MAX {
+            all.clear();
         }
-        found.insert(key, Arc::clone(&path));
-        Ok(path)
+        all.insert(key, Arc::clone(&found));
+        Ok(found)
     }
 
-    /// Whether its issuer may issue certificates of this class, and whether a test card counts here.
+    /// Whether its issuer may issue certificates of this class, and whether a test card counts here. `class` and
+    /// `card` are those of the end-entity.
     pub(super) fn check_admission(
         &self,
-        path: &Path,
+        found: &Found,
         class: CertificateClass,
         card: &Card,
         purpose: KeyPurpose,
     ) -> Result<(), Refusal> {
+        found.admitted.get_or_init(|| self.admit(&found.path, class, card, purpose)).clone()
+    }
+
+    /// As of what is known; what a responder has to be asked first is in the judgement.
+    /// Errors: `CertificateWithdrawn`.
+    pub(super) fn check_revocation(
+        &self,
+        found: &Found,
+        purpose: KeyPurpose,
+        now: Timestamp,
+    ) -> Result<Judgement, Refusal> {
+        self.judge_found(found, now.as_second()).map_err(|doubt| withdrawn(purpose, &doubt.to_string()))
+    }
+
+    /// What this set of lists would let in again; not what went together with its root.
+    pub(super) fn setback_since<'b>(&self, before: &'b Self) -> Option<Setback<'b>> {
+        let is_root =
+            |verifier: &Self, name: &[u8]| verifier.root_hint_subjects().iter().any(|subject| subject.as_ref() == name);
+        let went = |name: &[u8]| is_root(before, name) && !is_root(self, name);
+        self.judge.lists.setback_since(&before.judge.lists, went)
+    }
+
+    fn read(&self, leaf: &[u8], found: &Found) -> Result<ClientCertificate, Refusal> {
+        let certificate = ClientCertificate::from_der(leaf)?;
+        self.check_admission(found, certificate.subject.class(), &certificate.card, CLIENT)?;
+        Ok(certificate)
+    }
+
+    fn judge_found(&self, found: &Found, now_s: i64) -> Result<Judgement, Doubt> {
+        let known = *lock(&found.judged);
+        if let Some(Judged { until_s, lenience, .. }) = known.filter(|one| (one.from_s..one.until_s).contains(&now_s)) {
+            return Ok(Judgement { until_s, lenience, ..Judgement::default() });
+        }
+        let mut judgement = self.judge.judge(&found.path.parsed(), now_s)?;
+        judgement.until_s = judgement.until_s.min(found.path.until_s());
+        if judgement.held.is_empty() {
+            let Judgement { until_s, lenience, .. } = judgement;
+            *lock(&found.judged) = Some(Judged { from_s: now_s, until_s, lenience });
+        }
+        Ok(judgement)
+    }
+
+    fn admit(&self, path: &Path, class: CertificateClass, card: &Card, purpose: KeyPurpose) -> Result<(), Refusal> {
         const REAL_CARD: &str = "a real card: this gateway takes no test cards (tls.allow_test_cards)";
         let parsed = path.parsed();
         let (Some(issuer), Some(root)) = (parsed.get(1), parsed.last()) else {
@@ -162,32 +226,11 @@ impl ClientVerifier {
             _ => Ok(()),
         }
     }
+}
 
-    /// Until when the path stays good. Errors: `CertificateWithdrawn`.
-    pub(super) fn check_revocation(&self, path: &Path, purpose: KeyPurpose, now: Timestamp) -> Result<i64, Refusal> {
-        self.status(path, now.as_second()).map_err(|error| withdrawn(purpose, &error.to_string()))
-    }
-
-    /// Of every certificate below the root.
-    fn status(&self, path: &Path, now_s: i64) -> Result<i64, CertificateError> {
-        let mut until_s = path.until_s();
-        let parsed = path.parsed();
-        let (_, below) = parsed.split_last().ok_or(CertificateError::BadEncoding)?;
-        for certificate in below {
-            match self.revocations.status(certificate, &parsed, now_s)? {
-                Status::GoodUntil(list_s) => until_s = until_s.min(list_s),
-                Status::Unknown => metrics::counter!("carnet_tls_revocation_unknown_total").increment(1),
-            }
-        }
-        Ok(until_s)
-    }
-
-    /// Name (DER) of an authority that had a list and has none now; not one that went together with its root.
-    pub(super) fn list_lost_since<'b>(&self, before: &'b Self) -> Option<&'b [u8]> {
-        let is_root =
-            |verifier: &Self, name: &[u8]| verifier.root_hint_subjects().iter().any(|subject| subject.as_ref() == name);
-        let went = |name: &[u8]| is_root(before, name) && !is_root(self, name);
-        before.revocations.covered().find(|name| !self.revocations.covers(name) && !went(name))
+impl Found {
+    fn of(path: Path) -> Self {
+        Self { path, admitted: OnceLock::new(), presented: OnceLock::new(), judged: Mutex::default() }
     }
 }
 
@@ -202,18 +245,16 @@ impl ClientCertVerifier for ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        const PURPOSE: KeyPurpose = KeyPurpose::Authentication;
         let chain: Vec<_> =
             std::iter::once(end_entity).chain(intermediates).map(|der| CertificateDer::from(der.as_ref())).collect();
         let now_s = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let at = Timestamp::from_second(now_s).unwrap_or(Timestamp::MAX);
-        let path = self.path(&chain, PURPOSE, at).map_err(Explanation::alert)?;
-        let purpose = parse(end_entity).map_or(Err(PURPOSE.unreadable()), |leaf| PURPOSE.check(&leaf));
-        if let Err(refusal) = purpose {
-            tracing::info!(%refusal, "certificate refused in the handshake");
-            return Err(CertificateError::InvalidPurpose.into());
+        let found = self.find(&chain, CLIENT, at).map_err(Explanation::alert)?;
+        // Where a responder has to be asked first, that is done before the connection's first request.
+        if let Err(doubt) = self.judge_found(&found, now_s) {
+            tracing::info!(%doubt, "certificate refused in the handshake");
+            return Err(CertificateError::from(doubt).into());
         }
-        self.status(&path, now_s)?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -250,5 +291,11 @@ pub(super) fn withdrawn(purpose: KeyPurpose, found: &str) -> Refusal {
     Refusal::new(Rule::CertificateWithdrawn, purpose.holder(), found, EXPECTED)
 }
 
-/// Some 3 KiB each.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const CLIENT: KeyPurpose = KeyPurpose::Authentication;
+
+/// Some 4 KiB each.
 const PATHS_KEPT_MAX: usize = 4096;

@@ -281,6 +281,7 @@ fn last_resort(error: &PathError) -> String {
         PathError::RootLength => "a path longer than the root allows".to_owned(),
         PathError::AuthorityUse => "an authority that may not sign certificates".to_owned(),
         PathError::WeakKey => "a weak key".to_owned(),
+        PathError::Purpose => "a key for something else".to_owned(),
     }
 }
 
@@ -297,7 +298,7 @@ fn alert_of(error: &PathError) -> CertificateError {
         PathError::WebPki(E::BadDer | E::BadDerTime | E::TrailingData(_)) => CertificateError::BadEncoding,
         PathError::WebPki(E::InvalidSignatureForPublicKey) => CertificateError::BadSignature,
         PathError::WebPki(E::UnsupportedCriticalExtension) => CertificateError::UnhandledCriticalExtension,
-        PathError::WebPki(E::RequiredEkuNotFoundContext(_)) | PathError::AuthorityUse => {
+        PathError::WebPki(E::RequiredEkuNotFoundContext(_)) | PathError::AuthorityUse | PathError::Purpose => {
             CertificateError::InvalidPurpose
         }
         PathError::RootDates => CertificateError::Expired,

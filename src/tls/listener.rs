@@ -8,7 +8,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::client_certificate::ClientCertificate;
-use super::trust::{Standing, Trust};
+use super::standing::Standing;
+use super::trust::Trust;
 use crate::domain::sha::Sha256Hash;
 use crate::refusal::Refusal;
 
@@ -73,7 +74,7 @@ async fn handshake(stream: TcpStream, trust: &Arc<Trust>, within: Duration) -> R
     let protocol = if session.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
     let chain: Vec<_> =
         session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect();
-    let certificate = generation.verifier.present(&chain, trust.now()).map_err(|refused| *refused);
-    let standing = Standing::new(Arc::clone(trust), &generation, chain).map_err(HandshakeError::Withdrawn)?;
-    Ok(Accepted { stream, certificate: Arc::new(certificate), standing, protocol })
+    let certificate = generation.verifier.present(&chain, trust.now());
+    let standing = Standing::new(Arc::clone(trust), &generation, chain).await.map_err(HandshakeError::Withdrawn)?;
+    Ok(Accepted { stream, certificate, standing, protocol })
 }

@@ -3,8 +3,7 @@
 //! webpki: signatures (no SHA-1, no MD5, no RSA below 2048 bits), dates, CA and path length of the authorities sent
 //! along, name constraints (those on directory names refuse everything), unknown critical extensions, extended key
 //! usage where there is one. Added here: the root's own dates, path length and key usage; key usage of authorities;
-//! the strength of the end-entity's own key. What its purpose is checks [`super::key_purpose`]; revocation and who
-//! may issue whom the verifier. Authorities that configuration names need not be sent along. Source: B.1, RFC 5280
+//! the strength and the purpose of the end-entity's own key. Revocation and who may issue whom checks the verifier. Authorities that configuration names need not be sent along. Source: B.1, RFC 5280
 //! section 6.
 //!
 //! 2026-11-21, why not the verifier that rustls builds: it tells neither the path nor the root it found, so whose
@@ -31,7 +30,7 @@ pub(super) struct Authorities {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-/// A verified path. Invariant: its certificates are readable, the end-entity first and the root last.
+/// A path verified for one purpose. Invariant: its certificates are readable, the end-entity first, the root last.
 #[derive(Debug)]
 pub(super) struct Path {
     certificates: Vec<CertificateDer<'static>>,
@@ -95,9 +94,7 @@ impl Authorities {
         certificates.extend(found.intermediate_certificates().map(|one| one.der().into_owned()));
         let root = self.root_of(found.anchor(), certificates.len() - 1, at_s)?;
         certificates.push(root.clone());
-        let path = Path::new(certificates)?;
-        path.check_uses()?;
-        Ok(path)
+        Path::new(certificates, purpose)
     }
 
     /// Of several certificates of one root (it was renewed with its key), one that carries this path now.
@@ -131,11 +128,14 @@ impl Authorities {
 }
 
 impl Path {
-    fn new(certificates: Vec<CertificateDer<'static>>) -> Result<Self, PathError> {
+    fn new(certificates: Vec<CertificateDer<'static>>, purpose: KeyPurpose) -> Result<Self, PathError> {
+        let parse = |der| X509Certificate::from_der(der).map(|(_, parsed)| parsed);
+        let parsed: Result<Vec<_>, _> = certificates.iter().map(|der| parse(der)).collect();
+        let parsed = parsed.map_err(|_| PathError::WebPki(webpki::Error::BadDer))?;
+        check_uses(&parsed, purpose)?;
         let mut valid_s = (i64::MIN, i64::MAX);
-        for der in &certificates {
-            let (_, parsed) = X509Certificate::from_der(der).map_err(|_| PathError::WebPki(webpki::Error::BadDer))?;
-            let validity = parsed.validity();
+        for certificate in &parsed {
+            let validity = certificate.validity();
             valid_s.0 = valid_s.0.max(validity.not_before.timestamp());
             valid_s.1 = valid_s.1.min(validity.not_after.timestamp());
         }
@@ -155,20 +155,22 @@ impl Path {
     pub(super) fn parsed(&self) -> Vec<X509Certificate<'_>> {
         self.certificates.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1)).collect()
     }
+}
 
-    /// Keys of authorities must be there to sign certificates, and that of the end-entity be strong: it has signed
-    /// nothing that webpki looked at.
-    fn check_uses(&self) -> Result<(), PathError> {
-        let parsed = self.parsed();
-        let (leaf, authorities) = parsed.split_first().ok_or(PathError::Root)?;
-        if strength::weakness_of_key(leaf).is_some() {
-            return Err(PathError::WeakKey);
-        }
-        let signs = |authority: &X509Certificate<'_>| {
-            authority.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
-        };
-        if authorities.iter().all(signs) { Ok(()) } else { Err(PathError::AuthorityUse) }
+/// Keys of authorities must be there to sign certificates, and that of the end-entity for the purpose, and strong:
+/// it has signed nothing that webpki looked at.
+fn check_uses(path: &[X509Certificate<'_>], purpose: KeyPurpose) -> Result<(), PathError> {
+    let (leaf, authorities) = path.split_first().ok_or(PathError::Root)?;
+    if strength::weakness_of_key(leaf).is_some() {
+        return Err(PathError::WeakKey);
     }
+    let signs = |authority: &X509Certificate<'_>| {
+        authority.key_usage().is_ok_and(|usage| usage.is_none_or(|usage| usage.value.key_cert_sign()))
+    };
+    if !authorities.iter().all(signs) {
+        return Err(PathError::AuthorityUse);
+    }
+    purpose.check(leaf).map_err(|_| PathError::Purpose)
 }
 
 /// Why there is no path, before it is explained.
@@ -181,6 +183,7 @@ pub(super) enum PathError {
     RootLength,
     AuthorityUse,
     WeakKey,
+    Purpose,
 }
 
 impl From<webpki::Error> for PathError {

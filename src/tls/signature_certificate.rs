@@ -50,9 +50,9 @@ impl SignatureCertificate {
         let within = |refusal: Refusal| refusal.within(PURPOSE.holder());
         let subject = Subject::read(&certificate).map_err(within)?;
         let card = Card::read(&certificate).map_err(within)?;
-        let path = verifier.path(chain, PURPOSE, at).map_err(|error| error.refusal())?;
-        verifier.check_admission(&path, subject.class(), &card, PURPOSE)?;
-        verifier.check_revocation(&path, PURPOSE, at)?;
+        let found = verifier.find(chain, PURPOSE, at).map_err(|error| error.refusal())?;
+        verifier.check_admission(&found, subject.class(), &card, PURPOSE)?;
+        verifier.check_revocation(&found, PURPOSE, at)?;
         Ok(Self {
             subject,
             card,

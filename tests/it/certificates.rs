@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use carnet::cli::client::{Client, Identity};
 use carnet::clock::Clock;
-use carnet::config::{self, CertificateClass, Limits};
+use carnet::config::{self, CertificateClass, Limits, Revocation};
 use carnet::refusal::Rule;
 use carnet::tls::client_verifier::ClientVerifier;
 use carnet::tls::development_pki::{CardKind, DevelopmentPki, Holder, Issued, KeyUse};
+use carnet::tls::files::FileError;
 use carnet::tls::key_purpose::KeyPurpose;
 use carnet::tls::signature_certificate::SignatureCertificate;
 use carnet::tls::subject::Subject;
@@ -265,16 +266,21 @@ async fn an_authority_of_another_class_comes_in_to_be_told_why_it_may_do_nothing
 }
 
 #[tokio::test]
-async fn a_file_of_issuers_that_is_no_authoritys_is_refused_at_the_start() {
+async fn a_file_of_authorities_that_holds_another_certificate_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-    for file in ["server.pem", "server.key"] {
+    let is_refused = |tls: &config::Tls, revocation: &Revocation| {
+        let loaded = ClientVerifier::load(tls, revocation);
+        matches!(loaded, Err(TrustError::File(FileError::Content { .. })))
+    };
+    for file in ["server.pem", "server.key"].map(|file| folder.path().join(file)) {
         let mut tls = settings(&pki);
-        tls.issuers.insert(CertificateClass::Person, vec![folder.path().join(file)]);
-        assert!(matches!(ClientVerifier::load(&tls), Err(TrustError::Content { .. })), "{file}");
-        let mut tls = settings(&pki);
-        tls.client_roots = vec![folder.path().join(file)];
-        assert!(matches!(ClientVerifier::load(&tls), Err(TrustError::Content { .. })), "{file}");
+        tls.issuers.insert(CertificateClass::Person, vec![file.clone()]);
+        assert!(is_refused(&tls, &Revocation::default()), "{}", file.display());
+        let tls = config::Tls { client_roots: vec![file.clone()], ..settings(&pki) };
+        assert!(is_refused(&tls, &Revocation::default()), "{}", file.display());
+        let revocation = Revocation { authorities: vec![file.clone()], ..Revocation::default() };
+        assert!(is_refused(&settings(&pki), &revocation), "{}", file.display());
     }
 }
 
@@ -361,7 +367,7 @@ async fn a_resumed_session_is_held_to_the_class_and_to_the_list() {
 fn a_signature_certificate_is_judged_with_the_chain_the_class_and_the_date() {
     let folder = tempfile::tempdir().unwrap();
     let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-    let verifier = ClientVerifier::load(&settings(&pki)).unwrap();
+    let verifier = ClientVerifier::load(&settings(&pki), &Revocation::default()).unwrap();
     let (now, lifetime) = (Clock::System.now(), pki.usual_lifetime());
     let rule = |chain: &[CertificateDer<'_>], at| SignatureCertificate::verify(chain, at, &verifier).unwrap_err().rule;
 
@@ -390,7 +396,7 @@ fn a_signature_certificate_is_judged_with_the_chain_the_class_and_the_date() {
 
     let revoked = pki.issue(&hospital(), KeyUse::Sign, lifetime).unwrap();
     pki.revoke(&revoked.serial).unwrap();
-    let verifier = ClientVerifier::load(&settings(&pki)).unwrap();
+    let verifier = ClientVerifier::load(&settings(&pki), &Revocation::default()).unwrap();
     let refusal = SignatureCertificate::verify(&chain_of(&revoked), now, &verifier).unwrap_err();
     assert_eq!(refusal.rule, Rule::CertificateWithdrawn);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use carnet::cli::client::{Client, Identity};
 use carnet::clock::Clock;
-use carnet::config::Limits;
+use carnet::config::{Limits, Revocation};
 use carnet::tls::development_pki::{DevelopmentPki, Issued, KeyUse, Lifetime};
 use carnet::tls::trust::{Reload, Trust, TrustError};
 use http::{Request, StatusCode, Uri};
@@ -201,7 +201,10 @@ async fn a_development_root_is_refused_unless_the_configuration_wants_it() {
     let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
     let mut settings = settings(&pki);
     settings.allow_development_roots = false;
-    assert!(matches!(Trust::load(&settings, Clock::System), Err(TrustError::DevelopmentRoot(_))));
+    assert!(matches!(
+        Trust::load(&settings, &Revocation::default(), Clock::System),
+        Err(TrustError::DevelopmentRoot(_))
+    ));
 }
 
 async fn assert_refused(listener: &TestListener, issued: &Issued) {

@@ -22,5 +22,6 @@ mod oidc;
 mod pressure;
 mod read;
 mod readme;
+mod revocation;
 mod support;
 mod vihf;

@@ -10,7 +10,7 @@ use super::{Grounds, rights};
 use crate::config::StructureClass;
 use crate::domain::code::Code;
 use crate::identity::caller::{Caller, PurposeHeaders};
-use crate::tls::client_certificate::{ClientCertificate, serial_hex};
+use crate::tls::client_certificate::serial_hex;
 use crate::tls::key_purpose::KeyPurpose;
 use crate::tls::signature_certificate::SignatureCertificate;
 use crate::tls::subject::{Card, Subject};
@@ -46,15 +46,15 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Report {
         KeyPurpose::Signature => SignatureCertificate::verify(chain, grounds.now, &grounds.verifier).map(|_| ()),
     };
     broken.into_iter().chain(unreadable).chain(outcome.err()).for_each(|refusal| report.refuse(refusal));
-    report.not_judged("revocation", "as of the lists that are read now; a running gateway may have later ones");
+    report.not_judged("revocation", REVOCATION);
     report
 }
 
 /// What a connection and a request of nothing in particular lead to.
 fn call(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Result<(), crate::refusal::Refusal> {
-    let certificate: ClientCertificate =
-        grounds.verifier.present(chain, grounds.now).map_err(|refused| refused.refusal)?;
-    Caller::identify(&certificate, None, PurposeHeaders::default(), &grounds.structures).map(|_| ())
+    let presented = grounds.verifier.present(chain, grounds.now);
+    let certificate = presented.as_ref().as_ref().map_err(|refused| refused.refusal.clone())?;
+    Caller::identify(certificate, None, PurposeHeaders::default(), &grounds.structures).map(|_| ())
 }
 
 fn kind(certificate: &X509Certificate<'_>, purpose: KeyPurpose, subject: Option<&Subject>) -> String {
@@ -149,8 +149,12 @@ fn code_text(code: &Code) -> String {
     }
 }
 
+pub(super) const REVOCATION: &str = "as of the lists in the files; a running gateway may have later ones, and asks the responders (OCSP) that it is given";
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rustls::pki_types::pem::PemObject as _;
 
     use super::*;
@@ -168,7 +172,7 @@ mod tests {
         config.tls.allow_development_roots = true;
         config.tls.issuers = pki.issuers();
         config.dmp.structure_classes = [("2990000052".to_owned(), StructureClass::Insurer)].into();
-        let verifier = ClientVerifier::load(&config.tls).unwrap();
+        let verifier = Arc::new(ClientVerifier::load(&config.tls, &config.revocation).unwrap());
         let structures = Structures::of_classes(config.dmp.structure_classes.clone());
         Grounds { config, verifier, structures, keys: None, certificate: None, now: Clock::System.now() }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
+use super::certificate::REVOCATION;
 use super::report::Report;
 use super::{Grounds, rights};
 use crate::clock::Clock;
@@ -35,7 +36,7 @@ pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Holds an assertion against every rule that does not need the connection that brings it.
 pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Report> {
     let terminology = Arc::new(Terminology::load()?);
-    let signers = Arc::new(Offline::load(&grounds.config)?);
+    let signers = Arc::new(Offline(Arc::clone(&grounds.verifier)));
     let judge = Judge::new(&grounds.config, signers, terminology, Clock::fixed(grounds.now));
     let judgement = judge.judge(assertion, About::OnePatient, Telling::Everything);
     let kind = judgement
@@ -58,6 +59,7 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
         grounds.agree(&mut report, token.clone());
     }
     judgement.refusals.into_iter().for_each(|refusal| report.refuse(refusal));
+    report.not_judged("revocation", REVOCATION);
     report.not_judged("replay", "only the gateway knows what was presented before");
     Ok(report)
 }
@@ -96,11 +98,11 @@ fn tell(report: &mut Report, statement: &Statement, signer: Option<&Subject>, co
 }
 
 /// The files that configuration names, read once.
-pub(in crate::cli) struct Offline(ClientVerifier);
+pub(in crate::cli) struct Offline(Arc<ClientVerifier>);
 
 impl Offline {
     pub(in crate::cli) fn load(config: &Config) -> Result<Self, TrustError> {
-        ClientVerifier::load(&config.tls).map(Self)
+        ClientVerifier::load(&config.tls, &config.revocation).map(|verifier| Self(Arc::new(verifier)))
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Whatever transport brought it hands over the assertion alone, with the namespaces that are in scope declared on
 //! it: the Authorization header of FHIR does, a WS-Security header has to be cut. Order: form, signature, signer,
-//! issuer, times, attributes; a token comes out only when nothing is wrong. Then somebody tells whether it agrees with
-//! the connection, and the replay memory is asked last: an assertion over the wrong connection is not used up.
+//! issuer, times, attributes; a token comes out only when nothing is wrong. Then responders are asked about the signer,
+//! where there are any, somebody tells whether token and connection agree, and the replay memory is asked last: an
+//! assertion over the wrong connection is not used up.
 //! Knows nothing of the connection: whether token and client certificate agree is [`super::caller`]'s question.
 //! Source: C, T-1 to T-3.
 
@@ -15,6 +16,7 @@ mod tree;
 
 use std::sync::Arc;
 
+use futures_util::future::{self, BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 
@@ -51,6 +53,11 @@ pub struct Judge {
 pub trait SignerTrust: Send + Sync {
     /// The holder of the first certificate, if it may sign at that time; the others were sent along with it.
     fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal>;
+
+    /// Asks whoever on the network has a say in whether this signer is revoked. Nobody has, where only files count.
+    fn ask_about<'a>(&'a self, _chain: &'a [CertificateDer<'a>]) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(future::ready(Ok(())))
+    }
 }
 
 /// What the call that carries the assertion is about.
@@ -75,6 +82,8 @@ pub struct Judgement {
 #[derive(Debug)]
 struct Good {
     token: Token,
+    /// The signer's, and what was sent along with it.
+    chain: Vec<CertificateDer<'static>>,
     key: Sha256Hash,
     until: Timestamp,
 }
@@ -101,9 +110,12 @@ impl Verifier {
     }
 
     /// Whether an assertion that is presented now is good in itself.
-    pub fn check(&self, assertion: &[u8], about: About) -> Result<Unused, Vec<Refusal>> {
+    pub async fn check(&self, assertion: &[u8], about: About) -> Result<Unused, Failure> {
         let judgement = self.judge.judge(assertion, about, Telling::UpToSignature);
-        let Some(Good { token, key, until }) = judgement.good else { return Err(judgement.refusals) };
+        let Some(Good { token, chain, key, until }) = judgement.good else {
+            return Err(Failure::Refused(judgement.refusals));
+        };
+        self.judge.signers.ask_about(&chain).await?;
         let keep = match token.statement.mode {
             StatedMode::IndirecteRenforcee => Keep::Text(String::from_utf8_lossy(assertion).into_owned()),
             StatedMode::Directe | StatedMode::Indirecte => Keep::Nothing,
@@ -169,8 +181,10 @@ impl Judge {
         if statement.as_ref().is_some_and(|statement| statement.mode == StatedMode::IndirecteRenforcee) {
             refusals.extend(self.judge_login(&assertion, now));
         }
+        let chain = assertion.signature.certificates.iter().map(|der| CertificateDer::from(der.clone()));
         let good = match (&signer, &statement) {
             (Some(signer), Some(statement)) if refusals.is_empty() => Some(Good {
+                chain: chain.collect(),
                 key: replay_key(signer, &assertion.id),
                 until: later(self.end_of(&assertion), self.skew()),
                 token: Token {
@@ -281,6 +295,10 @@ impl Judgement {
 impl SignerTrust for Trust {
     fn signer(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<SignatureCertificate, Refusal> {
         SignatureCertificate::verify(chain, at, &self.verifier())
+    }
+
+    fn ask_about<'a>(&'a self, chain: &'a [CertificateDer<'a>]) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(self.ask_about_signer(chain))
     }
 }
 

@@ -39,7 +39,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         ..config::Tls::default()
     };
     let clock = Clock::fixed(Clock::System.now());
-    let trust = Trust::load(&settings, clock.clone()).unwrap();
+    let trust = Trust::load(&settings, &config::Revocation::default(), clock.clone()).unwrap();
     let issued = pki.issue(&holder(), KeyUse::Sign, pki.usual_lifetime()).unwrap();
     World { hospital: key_of(&issued), pki, trust, clock, _folder: folder }
 });
@@ -530,9 +530,9 @@ impl AssertionMemory for Noted {
 async fn a_good_vihf_is_taken_once_and_a_bad_one_is_not_remembered() {
     let memory = Arc::new(Noted::default());
     let verifier = Verifier::new(judge_with(|_| {}, WORLD.clock.clone()), memory.clone());
-    let take = async |text: &str| match verifier.check(text.as_bytes(), About::OnePatient) {
+    let take = async |text: &str| match verifier.check(text.as_bytes(), About::OnePatient).await {
         Ok(unused) => verifier.take(unused).await,
-        Err(refusals) => Err(Failure::Refused(refusals)),
+        Err(failure) => Err(failure),
     };
     let text = good();
     assert!(take(&text.replacen("SM26", "SM54", 1)).await.is_err());

@@ -6,6 +6,7 @@ pub(crate) mod document;
 pub(crate) mod forge;
 pub(crate) mod gateway;
 pub(crate) mod provider;
+pub(crate) mod publisher;
 pub(crate) mod raw_http2;
 pub(crate) mod test_listener;
 

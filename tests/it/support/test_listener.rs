@@ -8,7 +8,7 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use carnet::cli::client::{Client, ClientError, Identity};
 use carnet::clock::Clock;
-use carnet::config::{self, Limits};
+use carnet::config::{self, Limits, Revocation};
 use carnet::serve::serve;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
 use carnet::tls::listener::PresentedCertificate;
@@ -32,7 +32,7 @@ pub(crate) struct TestListener {
     pub(crate) release: Arc<Notify>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    _folder: TempDir,
+    _folder: Option<TempDir>,
 }
 
 impl TestListener {
@@ -45,11 +45,34 @@ impl TestListener {
     }
 
     pub(crate) async fn start_configured(limits: Limits, clock: Clock, change: impl FnOnce(&mut config::Tls)) -> Self {
+        let settle = |_: &DevelopmentPki, tls: &mut config::Tls| {
+            change(tls);
+            Revocation::default()
+        };
+        Self::start_under(clock, settle, limits).await
+    }
+
+    /// With other settings of revocation: `settle` is given the PKI and may change where lists come from.
+    pub(crate) async fn start_under(
+        clock: Clock,
+        settle: impl FnOnce(&DevelopmentPki, &mut config::Tls) -> Revocation,
+        limits: Limits,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pki = DevelopmentPki::create(folder.path(), Clock::System).unwrap();
-        let mut settings = settings(&pki);
-        change(&mut settings);
-        let trust = Trust::load(&settings, clock).unwrap();
+        let mut tls = settings(&pki);
+        let revocation = settle(&pki, &mut tls);
+        let trust = Trust::load(&tls, &revocation, clock).unwrap();
+        Self::serve(pki, Some(folder), trust, limits).await
+    }
+
+    /// Another gateway over the PKI of this one.
+    pub(crate) async fn beside(&self, trust: Arc<Trust>) -> Self {
+        let pki = DevelopmentPki::open(self.pki.directory(), Clock::System).unwrap();
+        Self::serve(pki, None, trust, Limits::default()).await
+    }
+
+    async fn serve(pki: DevelopmentPki, folder: Option<TempDir>, trust: Arc<Trust>, limits: Limits) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
