@@ -87,7 +87,8 @@ impl KeyPurpose {
             const EXPECTED: &str = "an authentication certificate: signature keys only sign";
             return Err(self.refused("keyUsage", "nonRepudiation", EXPECTED));
         }
-        if !usages.key.is_some_and(|usage| usage.digital_signature()) {
+        // Without the extension a key has no restriction (RFC 5280 4.2.1.3); clientAuth says what it is for.
+        if usages.key.is_some_and(|usage| !usage.digital_signature()) {
             return Err(self.refused("keyUsage", "no digitalSignature", "digitalSignature"));
         }
         Ok(())
