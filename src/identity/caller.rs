@@ -1,7 +1,7 @@
 //! Caller: who asks, in which mode, for which purpose. Source: B.3, C.4, F.4 (1), contract 3.
 //!
 //! The certificate says who opened the connection, a token may say more: the two must agree
-//! ([`agreement`]), and what cannot be does not exist as a value.
+//! (`agreement`), and what cannot be does not exist as a value.
 
 mod agreement;
 

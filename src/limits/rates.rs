@@ -12,7 +12,7 @@ use governor::{Quota, RateLimiter};
 
 /// So many a second for each key, and as many at once: after a second's rest a key has all of it again.
 ///
-/// Keys that had their rest are forgotten every second. Should more than [`KEYS_MAX`] be busy nevertheless, further
+/// Keys that had their rest are forgotten every second. Should more than `KEYS_MAX` be busy nevertheless, further
 /// ones pass uncounted: what all of them together may do is bounded elsewhere, and memory is bounded here.
 pub struct Rates<K: Eq + Hash + Clone, C: Clock = MonotonicClock> {
     per_second: NonZeroU32,

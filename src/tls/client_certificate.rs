@@ -1,6 +1,6 @@
 //! What a verified client certificate says of its holder.
 //!
-//! Knows nothing of chains, dates and revocation: [`super::path`] and [`super::revocation`] check them. Source: B.1.
+//! Knows nothing of chains, dates and revocation: `tls::path` and `tls::revocation` check them. Source: B.1.
 
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer as _;

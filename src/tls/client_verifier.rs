@@ -1,7 +1,7 @@
 //! Judges chains: of clients in the handshake, and of those who signed what clients send.
 //!
-//! A path to a root ([`super::path`]), the purpose of the key, who may issue whom (`tls.issuers`), test cards, and
-//! revocation ([`super::revocation`]). In the handshake the class of the holder does not matter yet: a wrong one
+//! A path to a root (`tls::path`), the purpose of the key, who may issue whom (`tls.issuers`), test cards, and
+//! revocation (`tls::revocation`). In the handshake the class of the holder does not matter yet: a wrong one
 //! gets an answer that explains, which an alert cannot. Source: B.1.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,7 +1,7 @@
 //! Access tokens of a Pro Santé Connect-like provider, presented as `Authorization: Bearer` -> the [`Token`] they are.
 //!
 //! A token is believed when the provider signed it (or says itself that it is active), for us, now, and for the
-//! certificate of this very connection. What it then says of the professional is in [`professional`]. A token that was
+//! certificate of this very connection. What it then says of the professional is in `professional`. A token that was
 //! verified is kept under a hash of itself and of the certificate: the next request pays one hash and two look-ups,
 //! and still sees a token that has ended and a key that was taken back.
 //!

@@ -58,7 +58,7 @@ pub struct Location {
     pub(super) size_bytes: u64,
 }
 
-/// Bytes on stable storage that no row names yet. Dropped before it is [kept](Placed::keep), its space is given back.
+/// Bytes on stable storage that no row names yet. Dropped before it is kept, its space is given back.
 #[derive(Debug)]
 pub struct Placed {
     volume: Arc<Volume>,
