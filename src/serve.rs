@@ -54,24 +54,31 @@ pub async fn serve(
                 accepted = accept(stream, &trust, within) => accepted,
                 _ = stop.wait_for(|stopped| *stopped) => return,
             };
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => return note_refused(peer, &error),
+            };
+            let Some(welcome) = arrivals.welcome(&Holder::of(&accepted.certificate)) else { return };
+            let place = tokio::select! {
+                place = arrivals.enter() => place,
+                _ = stop.wait_for(|stopped| *stopped) => None,
+            };
             drop(handshaking);
-            match accepted {
-                Ok(accepted) => serve_accepted(accepted, router, &arrivals, waits, stop).await,
-                Err(error) => note_refused(peer, &error),
+            if place.is_some() {
+                serve_accepted(accepted, welcome, router, waits, stop).await;
             }
         }
     };
-    accept_loop(listener, limits, shutdown, connect).await;
+    let sockets_max =
+        limits.connections_max.saturating_add(usize::try_from(limits.handshakes_max).unwrap_or(usize::MAX));
+    accept_loop(listener, sockets_max, limits, shutdown, connect).await;
 }
 
-/// Serves a client whose certificate is known, as long as it has no more connections than it may.
-async fn serve_accepted(accepted: Accepted, router: Router, arrivals: &Arrivals, waits: Waits, stop: Stop) {
+/// Serves a client whose certificate is known; one that has too many connections is told so, and has little time.
+async fn serve_accepted(accepted: Accepted, welcome: Welcome, router: Router, waits: Waits, stop: Stop) {
     let Accepted { stream, certificate, standing, protocol } = accepted;
-    let (_portion, excess, waits) = match arrivals.welcome(&Holder::of(&certificate)) {
-        Welcome::Serve(portion) => (portion, None, waits),
-        Welcome::Explain(portion, refusal) => (portion, Some(refusal), waits.brief()),
-        Welcome::Close => return,
-    };
+    let Welcome { portion: _portion, excess } = welcome;
+    let waits = if excess.is_some() { waits.brief() } else { waits };
     let caller = Professionals { router, certificate, standing: Arc::new(standing), excess };
     drive(stream, protocol, caller, waits, stop).await;
 }
@@ -88,7 +95,7 @@ pub async fn serve_plain(listener: TcpListener, router: Router, limits: &Limits,
     let connect = move |stream: TcpStream, _: IpAddr, stop: Stop| {
         drive(stream, Protocol::Http1, Plain { router: router.clone() }, waits, stop)
     };
-    accept_loop(listener, limits, shutdown, connect).await;
+    accept_loop(listener, limits.connections_max, limits, shutdown, connect).await;
 }
 
 /// Requests of a client whose certificate is known.
@@ -132,13 +139,18 @@ impl Answers for Plain {
     }
 }
 
-/// Accepts until `shutdown`; a client beyond `limits.connections_max` waits in the system's queue.
-async fn accept_loop<F, C>(listener: TcpListener, limits: &Limits, shutdown: impl Future<Output = ()>, connect: F)
-where
+/// Accepts until `shutdown`; a client beyond `sockets_max` waits in the system's queue.
+async fn accept_loop<F, C>(
+    listener: TcpListener,
+    sockets_max: usize,
+    limits: &Limits,
+    shutdown: impl Future<Output = ()>,
+    connect: F,
+) where
     F: Fn(TcpStream, IpAddr, Stop) -> C,
     C: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(limits.connections_max));
+    let permits = Arc::new(Semaphore::new(sockets_max.min(Semaphore::MAX_PERMITS)));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -171,9 +183,6 @@ where
 }
 
 async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    if permits.available_permits() == 0 {
-        metrics::counter!("carnet_connections_held_back_total").increment(1);
-    }
     loop {
         let Ok(permit) = Arc::clone(permits).acquire_owned().await else {
             // Nobody closes this semaphore.

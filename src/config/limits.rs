@@ -33,6 +33,8 @@ pub struct Limits {
     /// Open connections of one client certificate; of all certificates of one structure (one Struct_IdNat).
     pub connections_per_certificate_max: u64,
     pub connections_per_structure_max: u64,
+    /// Handshakes going on at one time, beside the open connections.
+    pub handshakes_max: u64,
     /// Handshakes that one address (of IPv6: one /64) has going on at one time, and begins in a second.
     pub handshakes_per_address_max: u64,
     pub handshakes_per_second_per_address: NonZeroU32,
@@ -74,6 +76,7 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_certificate_max: 256,
             connections_per_structure_max: 512,
+            handshakes_max: 512,
             handshakes_per_address_max: 64,
             handshakes_per_second_per_address: const { NonZeroU32::new(100).unwrap() },
             unlimited_addresses: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
@@ -128,6 +131,7 @@ impl Limits {
         let counts = [
             self.connections_per_certificate_max,
             self.connections_per_structure_max,
+            self.handshakes_max,
             self.handshakes_per_address_max,
             self.deposits_in_flight_per_certificate_max,
             self.deposits_in_flight_per_structure_max,
@@ -157,6 +161,7 @@ pub(super) const KEYS: &[&str] = &[
     "connections_max",
     "connections_per_certificate_max",
     "connections_per_structure_max",
+    "handshakes_max",
     "handshakes_per_address_max",
     "handshakes_per_second_per_address",
     "unlimited_addresses",

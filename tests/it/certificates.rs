@@ -1,6 +1,7 @@
 //! Every class of certificate, and every defect alone, over real handshakes of both TLS versions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use carnet::cli::client::{Client, Identity};
 use carnet::clock::Clock;
@@ -10,6 +11,7 @@ use carnet::tls::client_verifier::ClientVerifier;
 use carnet::tls::development_pki::{CardKind, DevelopmentPki, Holder, Issued, KeyUse};
 use carnet::tls::files::FileError;
 use carnet::tls::key_purpose::KeyPurpose;
+use carnet::tls::listener::accept;
 use carnet::tls::signature_certificate::SignatureCertificate;
 use carnet::tls::subject::Subject;
 use carnet::tls::trust::{Reload, TrustError};
@@ -24,6 +26,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, SupportedProtocolVersion};
+use tokio::net::TcpListener;
 
 use crate::support::forge::{Forge, LABORATORY, critical};
 use crate::support::test_listener::{TestListener, doctor, hospital, settings};
@@ -359,6 +362,29 @@ async fn a_resumed_session_is_held_to_the_class_and_to_the_list() {
         listener.pki.revoke(&good.serial).unwrap();
         assert_eq!(listener.trust.reload(), Reload::Swapped);
         assert!(listener.who(&Client::with_config(config)).await.is_err(), "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_may_no_longer_issue_a_class_closes_what_is_open_to_every_request() {
+    let listener = TestListener::start().await;
+    let client = listener.client(&listener.issue(&hospital()));
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let uri: Uri = format!("https://localhost:{}/", door.local_addr().unwrap().port()).parse().unwrap();
+    let accepted = async {
+        let (stream, _) = door.accept().await.unwrap();
+        accept(stream, &listener.trust, Duration::from_secs(10)).await.unwrap()
+    };
+    let (accepted, _connection) = tokio::join!(accepted, client.connect(&uri));
+    accepted.standing.check().await.unwrap();
+
+    let issuers = listener.pki.issuers();
+    let file = |class: CertificateClass| issuers[&class][0].clone();
+    std::fs::copy(file(CertificateClass::Person), file(CertificateClass::Organisation)).unwrap();
+    assert_eq!(listener.trust.reload(), Reload::Swapped);
+    // HTTP/2 may have several under way: the first to ask does not clear the way for the next.
+    for _ in 0..2 {
+        assert_eq!(accepted.standing.check().await.unwrap_err().rule, Rule::CertificateIssuer);
     }
 }
 
