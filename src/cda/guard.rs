@@ -37,6 +37,8 @@ pub(super) enum Item<'a> {
 pub(super) struct Element<'a> {
     pub(super) namespace: Namespace,
     tag: BytesStart<'a>,
+    /// Where its name begins behind its prefix.
+    local_start: usize,
 }
 
 pub(super) struct Guard<S> {
@@ -53,7 +55,6 @@ enum Root {
     Seen,
 }
 
-const PIECE_BYTES: usize = 1024;
 const DEPTH_MAX: usize = 256;
 const ATTRIBUTES_MAX: usize = 128;
 const NAME_BYTES_MAX: usize = 256;
@@ -77,8 +78,9 @@ impl<S: Source> Guard<S> {
                 }
                 self.root = Root::Seen;
                 self.depth += 1;
-                mark.check_tag(namespace, &tag)?;
-                Ok(Item::Open(Element { namespace, tag }))
+                let local_start = local_start(tag.name().0);
+                mark.check_tag(namespace, &tag, local_start)?;
+                Ok(Item::Open(Element { namespace, tag, local_start }))
             }
             // Empty elements are expanded: they arrive as a start and an end.
             Event::Empty(_) | Event::End(_) => {
@@ -133,7 +135,7 @@ impl Element<'_> {
     }
 
     pub(super) fn name(&self) -> &str {
-        local(self.tag.name().0)
+        &self.tag.name().0[self.local_start..]
     }
 
     /// Of its tag, attributes included.
@@ -161,9 +163,9 @@ struct Mark<'a> {
 }
 
 impl Mark<'_> {
-    fn check_tag(self, namespace: Namespace, tag: &BytesStart<'_>) -> Result<(), Failure> {
+    fn check_tag(self, namespace: Namespace, tag: &BytesStart<'_>, local_start: usize) -> Result<(), Failure> {
         let name = tag.name();
-        let local = local(name.0);
+        let local = &name.0[local_start..];
         if name.0.len() > NAME_BYTES_MAX {
             return Err(self.limit("an element name of more bytes", "at most 256 bytes"));
         }
@@ -204,10 +206,11 @@ impl Mark<'_> {
 
     /// XML 1.0 has no control characters but tab and the line ends.
     fn check_characters(self, text: &str) -> Result<(), Failure> {
-        let forbidden = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r');
-        // A piece is looked at to its end, so that many bytes are looked at in one step: bodies are long.
-        let in_piece = |piece: &[u8]| piece.iter().fold(false, |found, byte| found | forbidden(byte));
-        if text.as_bytes().chunks(PIECE_BYTES).any(in_piece) {
+        let forbidden = |byte: &u8| *byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r');
+        // Eight bytes in one step, for bodies are long: nearly all of them are letters.
+        let (words, rest) = text.as_bytes().as_chunks();
+        let mut suspect = words.iter().filter(|word| has_control(**word)).flatten().chain(rest);
+        if suspect.any(forbidden) {
             return Err(self.syntax("a control character", "characters of XML 1.0"));
         }
         Ok(())
@@ -312,8 +315,16 @@ fn resolved<'a>(attribute: &'a Attribute<'_>) -> Cow<'a, str> {
     Cow::Owned(text)
 }
 
-fn local(name: &str) -> &str {
-    name.rsplit_once(':').map_or(name, |(_, local)| local)
+fn local_start(name: &str) -> usize {
+    name.bytes().rposition(|byte| byte == b':').map_or(0, |colon| colon + 1)
+}
+
+/// Whether one of eight bytes is below the space: where subtracting it borrows, the highest bit says so.
+fn has_control(word: [u8; 8]) -> bool {
+    const SPACES: u64 = u64::from_ne_bytes([b' '; 8]);
+    const HIGHEST: u64 = u64::from_ne_bytes([0x80; 8]);
+    let word = u64::from_ne_bytes(word);
+    word.wrapping_sub(SPACES) & !word & HIGHEST != 0
 }
 
 #[cfg(test)]
@@ -434,6 +445,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_control_among_eight_bytes_is_seen_wherever_it_is(word: [u8; 8]) {
+            prop_assert_eq!(has_control(word), word.iter().any(|byte| *byte < b' '));
+        }
+
         #[test]
         fn any_bytes_are_read_or_refused_alike_from_a_slice_and_from_a_stream(
             bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'<'), Just(b'>'), Just(b'&'), Just(b'a')], 0..200),

@@ -43,7 +43,7 @@ impl Checkpoint {
 }
 
 /// Between two copies: many commits share one.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(400);
 /// Of 4 KiB: a log of 32 MiB is worth starting anew.
 const LONG_LOG_PAGES: i64 = 8192;
 
