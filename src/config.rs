@@ -227,6 +227,14 @@ impl Config {
         if self.dmp.ins_domains.is_empty() {
             return value("dmp.ins_domains", "name at least one of production, test, demo");
         }
+        if let Some(id) = self.dmp.structure_classes.keys().find(|id| !is_struct_id(id)) {
+            let problem =
+                format!("`{id}` is no Struct_IdNat: its type digit (1 FINESS, 2 SIREN, 3 SIRET...) and the number");
+            return Err(ConfigError::Value { key: "dmp.structure_classes".to_owned(), problem });
+        }
+        if self.store.database.ends_with(":memory:") {
+            return value("store.database", "names a file: what is in memory alone is lost");
+        }
         let sections = [
             self.revocation.contradiction(),
             self.oidc.contradiction(),
@@ -238,6 +246,15 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A number without its type digit names nobody, and the structure would be taken for a carer.
+fn is_struct_id(text: &str) -> bool {
+    const NUMBERS_WITHOUT_TYPE: [usize; 2] = [9, 14];
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() >= 2
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        && !(is_number && NUMBERS_WITHOUT_TYPE.contains(&text.len()))
 }
 
 const DIRECTORY: &str = "dir:";
@@ -356,5 +373,15 @@ mod tests {
         assert!(load("[limits]\nbody_bytes_max = 10\n", &[]).is_err());
         assert!(load("[dmp]\nins_domains = []\n", &[]).is_err());
         assert!(load("[store]\ndatabase = \"mysql://x\"\n", &[]).is_err());
+        assert!(load("[store]\ndatabase = \"sqlite::memory:\"\n", &[]).is_err());
+        for nothing in ["idle_seconds", "handshake_seconds", "reads_in_flight_max"] {
+            assert!(load(&format!("[limits]\n{nothing} = 0\n"), &[]).is_err(), "{nothing}");
+        }
+        assert!(load(&format!("[limits]\nidle_seconds = {}\n", i64::MAX), &[]).is_err());
+        for nobody in ["", "990000052", "2 990 000 052", "75012345600012"] {
+            let text = format!("[dmp.structure_classes]\n\"{nobody}\" = \"insurer\"\n");
+            assert!(load(&text, &[]).is_err(), "{nobody}");
+        }
+        assert!(load("[dmp.structure_classes]\n\"2990000052\" = \"insurer\"\n", &[]).is_ok());
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::domain::ins;
+use crate::domain::text::cleaned;
 
 /// What the sender has to do. Adapters turn it into a status; the command line into a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -188,8 +189,8 @@ impl Refusal {
     pub fn new(rule: Rule, place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
         Self {
             rule,
-            place: ins::mask_within(&place.into()),
-            found: shortened(ins::mask_within(&found.into())),
+            place: ins::mask_within(&cleaned(place.into())),
+            found: shortened(ins::mask_within(&cleaned(found.into()))),
             expected: ins::mask_within(&expected.into()),
         }
     }

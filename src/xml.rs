@@ -11,6 +11,7 @@ use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
 
+use crate::domain::text::is_text;
 use crate::refusal::{Refusal, Rule};
 
 /// One step through the document.
@@ -205,7 +206,7 @@ impl<'x> Tokens<'x> {
 
     fn reference(&self, reference: &BytesRef<'_>) -> Result<char, Refusal> {
         let known = match reference.resolve_char_ref() {
-            Ok(Some(character)) => Some(character).filter(|character| is_xml_char(*character)),
+            Ok(Some(character)) => Some(character).filter(|character| is_text(*character)),
             Ok(None) => match &**reference {
                 "lt" => Some('<'),
                 "gt" => Some('>'),
@@ -220,7 +221,7 @@ impl<'x> Tokens<'x> {
     }
 
     fn legal(&self, text: Cow<'_, str>) -> Result<String, Refusal> {
-        if text.chars().all(is_xml_char) {
+        if text.chars().all(is_text) {
             Ok(text.into_owned())
         } else {
             Err(self.syntax("a control character", "characters that XML 1.0 allows"))
@@ -234,11 +235,6 @@ impl<'x> Tokens<'x> {
     fn forbidden(&self, found: &str, expected: &str) -> Refusal {
         Refusal::new(Rule::XmlForbidden, self.place(), found, expected)
     }
-}
-
-/// `Char` of XML 1.0.
-pub fn is_xml_char(character: char) -> bool {
-    matches!(character, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
 fn is_utf8_name(name: &str) -> bool {

@@ -20,6 +20,7 @@ use quick_xml::events::{BytesStart, Event};
 use super::header::place_in;
 use super::source::{Namespace, Source};
 use super::thin::EventTooLong;
+use crate::domain::text::is_text;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 
 /// What is left of a document once it is guarded.
@@ -194,7 +195,9 @@ impl Mark<'_> {
         if value.contains('<') {
             return Err(self.syntax("`<` in the value of an attribute", "well-formed XML"));
         }
-        self.check_characters(value)?;
+        if !value.chars().all(is_text) {
+            return Err(self.syntax("a character that XML does not have", "characters of XML 1.0"));
+        }
         for after in value.split('&').skip(1) {
             let Some((name, _)) = after.split_once(';') else {
                 return Err(self.syntax("`&` that begins no reference", "well-formed XML"));
@@ -289,13 +292,7 @@ fn resolve_reference(reference: &str) -> Option<char> {
         None if number.bytes().all(|b| b.is_ascii_digit()) => number.parse().ok()?,
         _ => return None,
     };
-    let character = char::from_u32(code)?;
-    let admitted = match character {
-        '\t' | '\n' | '\r' => true,
-        '\u{FFFE}' | '\u{FFFF}' => false,
-        other => other >= ' ',
-    };
-    admitted.then_some(character)
+    char::from_u32(code).filter(|character| is_text(*character))
 }
 
 /// A value whose references `Mark::check_attribute` has already admitted.

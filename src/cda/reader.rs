@@ -8,6 +8,7 @@ use super::guard::{Element, Guard, Item};
 use super::header::{Body, CdaHeader, Container, PdfCopy, absent, place_in};
 use super::source::{Namespace, Source};
 use crate::domain::author::Author;
+use crate::domain::text::is_text;
 use crate::refusal::{Failure, Refusal, Rule};
 
 /// `None` for an XML signature around nothing.
@@ -160,6 +161,14 @@ impl Reader {
                 path: in_document(&self.path),
                 found: "a text of more bytes".to_owned(),
                 expected: "at most 16 KiB in an element of the header",
+            });
+        }
+        if !text.chars().all(is_text) {
+            return Err(Problem {
+                rule: Rule::CdaSyntax,
+                path: in_document(&self.path),
+                found: "a character that XML does not have".to_owned(),
+                expected: "characters of XML 1.0",
             });
         }
         self.count(text.len())?;

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::record::read_ins;
 use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
+use crate::domain::text::on_one_line;
 use crate::journal::chain::Verdict;
 use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, Subject};
 use crate::operation::gateway::Gateway;
@@ -120,5 +121,7 @@ pub(super) fn sentence(event: &Event) -> String {
     let entries: Vec<String> =
         event.entries.iter().map(|entry| format!("{} \"{}\"", entry.type_code, entry.title)).collect();
     let documents = if entries.is_empty() { String::new() } else { format!(": {}", entries.join(", ")) };
-    format!("{}  {who}{purpose}  {}  {result}{documents}", event.at.strftime("%Y-%m-%d %H:%M:%S"), event.action.words())
+    let at = event.at.strftime("%Y-%m-%d %H:%M:%S");
+    // Titles, names and reasons are their senders' words.
+    on_one_line(&format!("{at}  {who}{purpose}  {}  {result}{documents}", event.action.words())).into_owned()
 }

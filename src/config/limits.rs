@@ -120,12 +120,24 @@ impl Limits {
                 "is above limits.body_bytes_in_flight_*, which would never let it in",
             ),
             (self.lets_nothing_through(), "limits", "a limit of 0 lets nothing through"),
+            (self.waits_for_ever(), "limits", "a limit of seconds is at most a year: 31536000"),
         ];
         never.into_iter().find(|(is_so, ..)| *is_so).map(|(_, key, problem)| (key, problem))
     }
 
     fn body_bytes_in_flight_max_of_one(&self) -> u64 {
         self.body_bytes_in_flight_per_certificate_max.min(self.body_bytes_in_flight_per_structure_max)
+    }
+
+    fn waits_for_ever(&self) -> bool {
+        let waits = [
+            self.header_seconds,
+            self.body_idle_seconds,
+            self.handshake_seconds,
+            self.idle_seconds,
+            self.shutdown_seconds,
+        ];
+        waits.iter().any(|seconds| *seconds > A_YEAR_SECONDS)
     }
 
     fn lets_nothing_through(&self) -> bool {
@@ -149,6 +161,8 @@ impl Limits {
         counts.contains(&0) || places.contains(&0)
     }
 }
+
+const A_YEAR_SECONDS: u64 = 365 * 24 * 3_600;
 
 /// Known keys of the section.
 pub(super) const KEYS: &[&str] = &[

@@ -20,4 +20,5 @@ pub mod patient;
 pub mod sha;
 pub mod status;
 pub mod submission_set;
+pub mod text;
 pub mod value_set;

@@ -33,7 +33,7 @@ impl PsIdNat {
     pub fn is_personal(&self) -> bool {
         match self.0.strip_prefix('8') {
             Some(rpps) => rpps.bytes().all(|byte| byte.is_ascii_digit()),
-            None => self.0.starts_with('0'),
+            None => self.0.starts_with('0') && self.0.len() == 10,
         }
     }
 }
@@ -109,6 +109,7 @@ mod tests {
             ("00B2800585", true),
             ("8012345678A7", false),
             ("310000017/INT42", false),
+            ("001", false),
             ("10B0127189", false),
         ] {
             assert_eq!(id.parse::<PsIdNat>().unwrap().is_personal(), is_personal, "{id}");

@@ -24,7 +24,7 @@ use crate::domain::ins::{Ins, InsAuthority};
 use crate::domain::sha::{Fingerprint, hex};
 use crate::domain::status::AvailabilityStatus;
 use crate::domain::submission_set::SubmissionSet;
-use crate::xml::is_xml_char;
+use crate::domain::text::is_text;
 
 /// A document entry on its way out.
 #[derive(Debug, Clone, Copy)]
@@ -301,7 +301,7 @@ fn escaped(text: &str) -> String {
             '\t' => whole.push_str("&#9;"),
             '\n' => whole.push_str("&#10;"),
             '\r' => whole.push_str("&#13;"),
-            legal if is_xml_char(legal) => whole.push(legal),
+            legal if is_text(legal) => whole.push(legal),
             _ => whole.push('\u{FFFD}'),
         }
     }

@@ -437,7 +437,7 @@ fn purpose_of(token: Option<&Token>, headers: PurposeHeaders<'_>) -> Result<Purp
         let expected = format!("{}, as the token says, or no header", stated.code());
         return Err(Refusal::new(Rule::TokenMismatch, "header X-Purpose-Of-Use", header, expected));
     }
-    Ok(match (stated, read_reason(headers)) {
+    Ok(match (stated, read_reason(headers)?) {
         (Purpose::BrisDeGlace { reason }, given) if reason.trim().is_empty() => {
             Purpose::BrisDeGlace { reason: given.unwrap_or_else(|| "not stated in the token".to_owned()) }
         }
@@ -449,7 +449,7 @@ fn read_purpose(headers: PurposeHeaders<'_>) -> Result<Purpose, Refusal> {
     match headers.purpose.unwrap_or("normal") {
         "normal" => Ok(Purpose::Normal),
         "centre_15" => Ok(Purpose::Centre15),
-        "bris_de_glace" => match read_reason(headers) {
+        "bris_de_glace" => match read_reason(headers)? {
             Some(reason) => Ok(Purpose::BrisDeGlace { reason }),
             None => Err(Refusal::new(
                 Rule::HeaderValue,
@@ -464,9 +464,16 @@ fn read_purpose(headers: PurposeHeaders<'_>) -> Result<Purpose, Refusal> {
     }
 }
 
-fn read_reason(headers: PurposeHeaders<'_>) -> Option<String> {
-    let reason = headers.reason.map(str::trim).filter(|reason| !reason.is_empty())?;
-    Some(reason.chars().take(REASON_CHARS_MAX).collect())
+/// What holds no letter and no digit is no reason.
+fn read_reason(headers: PurposeHeaders<'_>) -> Result<Option<String>, Refusal> {
+    let Some(reason) = headers.reason.map(str::trim).filter(|reason| reason.contains(char::is_alphanumeric)) else {
+        return Ok(None);
+    };
+    if reason.contains(char::is_control) {
+        let place = "header X-Access-Reason";
+        return Err(Refusal::new(Rule::HeaderValue, place, "a control character", "the reason, in words on one line"));
+    }
+    Ok(Some(reason.chars().take(REASON_CHARS_MAX).collect()))
 }
 
 const REASON_CHARS_MAX: usize = 500;

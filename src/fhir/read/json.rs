@@ -15,6 +15,7 @@ use fhirkit::Json;
 use fhirkit::r4::Resource;
 
 use super::cut::{Cut, KEY_BYTES_MAX};
+use crate::domain::text::is_text;
 use crate::refusal::{Failure, Refusal, Rule};
 
 /// Reads the skeleton of a message as a resource of FHIR R4.
@@ -49,7 +50,7 @@ pub(super) fn read_resource(cut: &Cut) -> Result<Resource, Failure> {
     }
 }
 
-/// Looks for empty objects, lists that are too long, and what would change the meaning of everything around it.
+/// Looks for empty objects, lists that are too long, characters that no text has, and what would change the meaning of everything around it.
 struct Walk<'j> {
     root: &'j str,
     /// From the root to where the walk is: written out only where something is refused.
@@ -84,6 +85,10 @@ impl<'j> Walk<'j> {
             }
             Json::Array(items) if items.len() > ITEMS_MAX => {
                 self.refuse(format!("{} items", items.len()), format!("at most {ITEMS_MAX} items in one list"));
+            }
+            Json::String(text) if !text.chars().all(is_text) => {
+                let expected = "no control characters but tab and line ends, and no non-characters";
+                self.refuse("a character that no text has", expected);
             }
             Json::Array(items) => {
                 for (index, item) in items.iter().enumerate() {
@@ -211,6 +216,15 @@ mod tests {
         cutter.push(b"{\"resourceType\":\"\xff\"}").unwrap();
         let failure = read_resource(&cutter.finish().unwrap()).unwrap_err();
         assert!(matches!(failure, Failure::Refused(refusals) if refusals[0].rule == Rule::JsonSyntax));
+    }
+
+    #[test]
+    fn a_character_that_no_text_has_is_refused_where_it_is() {
+        for character in [r"\u0000", r"\u001b", r"\ufffe"] {
+            let text = format!(r#"{{"resourceType":"Patient","name":[{{"family":"D{character}"}}]}}"#);
+            assert_eq!(rule_and_place(&text), (Rule::FhirStructure, "Patient.name[0].family".to_owned()));
+        }
+        assert!(read(r#"{"resourceType":"Patient","name":[{"family":"D\té\n"}]}"#).is_ok());
     }
 
     #[test]

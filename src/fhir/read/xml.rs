@@ -21,6 +21,7 @@ use super::base64::LineBreaks;
 use super::cut::{Cut, KEY_BYTES_MAX, VALUES_MAX};
 use super::intake::Intake;
 use crate::config::Limits;
+use crate::domain::text::cleaned;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::SpoolSettings;
 
@@ -51,7 +52,10 @@ pub(super) fn cut(body: &[u8], limits: &Limits, spool: SpoolSettings) -> Result<
 pub fn json_to_xml(json: &[u8]) -> Result<Vec<u8>, Fault> {
     let element: R4 = fhirbolt::json::from_slice(json, Some(STRICT))
         .map_err(|error| Fault::new("an answer is no FHIR", error.to_string()))?;
-    fhirbolt::xml::to_vec(&element, None).map_err(|error| Fault::new("an answer cannot be XML", error.to_string()))
+    let xml = fhirbolt::xml::to_string(&element, None);
+    let xml = xml.map_err(|error| Fault::new("an answer cannot be XML", error.to_string()))?;
+    // A text of long ago may hold what JSON can say and XML cannot.
+    Ok(cleaned(xml).into_bytes())
 }
 
 fn xml_to_json(xml: &[u8], root: &str) -> Result<Vec<u8>, Failure> {

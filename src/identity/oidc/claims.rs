@@ -11,6 +11,27 @@ use crate::config::Oidc;
 use crate::domain::sha::Sha256Hash;
 use crate::refusal::{Refusal, Rule};
 
+/// Claims end up in the journal, and what no text may hold would break the lines there.
+pub(super) fn check_text(claims: &Map<String, Value>) -> Result<(), Refusal> {
+    let wrong = claims.iter().find(|(_, value)| !is_text_throughout(value));
+    match wrong {
+        None => Ok(()),
+        Some((name, _)) => {
+            let found = "a control character";
+            Err(Refusal::new(Rule::TokenClaim, place(name), found, "characters of a text"))
+        }
+    }
+}
+
+fn is_text_throughout(value: &Value) -> bool {
+    match value {
+        Value::String(text) => !text.contains(char::is_control),
+        Value::Array(items) => items.iter().all(is_text_throughout),
+        Value::Object(members) => members.values().all(is_text_throughout),
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
+    }
+}
+
 /// Where claims come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {

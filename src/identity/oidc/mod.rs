@@ -150,6 +150,7 @@ impl Bearer {
             let endpoint = endpoint.ok_or_else(|| one(unavailable("no userinfo endpoint")))?;
             userinfo::complete(&mut claims, &self.provider.fetch, endpoint, presented).await.map_err(one)?;
         }
+        claims::check_text(&claims).map_err(one)?;
         let statement = professional::read(&claims, structure_of(certificate), &self.terminology, now)?;
         // Where there is no `jti`, the start of the token's hash: enough to find it in the journal.
         let id = id_of(&claims).unwrap_or_else(|| key.short());
