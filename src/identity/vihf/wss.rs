@@ -281,3 +281,6 @@ const SECURITY: &str = "soap:Header/wsse:Security";
 const SIGNATURE: &str = "one Signature, inside the Assertion, right after Issuer";
 /// With those that the assertion declares itself, within what a tag may hold.
 const NAMESPACES_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests;
