@@ -43,7 +43,7 @@ fn issue(folder: &Path, name: &str, key: &str, digest: &str) {
     std::fs::write(folder.join("extensions"), extensions).unwrap();
     let subject = format!("/O=LABO TEST/OU={LABORATORY}/CN=SIL");
     let (key_file, certificate) = (format!("{name}.key"), format!("{name}.pem"));
-    run(folder, &["req", "-new", "-newkey", key, "-noenc", "-keyout", &key_file, "-out", "request", "-subj", &subject]);
+    run(folder, &["req", "-new", "-newkey", key, "-nodes", "-keyout", &key_file, "-out", "request", "-subj", &subject]);
     let authority = ["-CA", "ca/organisations.pem", "-CAkey", "ca/organisations.key", "-set_serial", "4242"];
     let arguments = [&["x509", "-req", "-in", "request", "-out", &certificate, "-days", "2", digest], &authority[..]];
     run(folder, &[&arguments.concat()[..], &["-extfile", "extensions"]].concat());

@@ -165,10 +165,13 @@ impl Walk {
             return Err(form("soap:Header", "a second Security", "one wsse:Security, whoever it is meant for"));
         }
         for name in ["role", "actor"] {
-            if let Some(role) = security.take(name).filter(|role| !OWN_ROLES.contains(&role.trim())) {
-                let place = format!("soap:Header/wsse:Security/@{name}");
-                let expected = "no such attribute: the Security of the last receiver, which this gateway is";
-                return Err(form(&place, &role, expected));
+            // Of whichever namespace, each of them.
+            while let Some(role) = security.take(name) {
+                if !OWN_ROLES.contains(&role.trim()) {
+                    let place = format!("soap:Header/wsse:Security/@{name}");
+                    let expected = "no such attribute: the Security of the last receiver, which this gateway is";
+                    return Err(form(&place, &role, expected));
+                }
             }
         }
         self.in_security = true;

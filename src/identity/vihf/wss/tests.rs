@@ -130,7 +130,7 @@ fn what_is_wrong_with_a_message_is_told_with_its_own_explanation() {
         assert!(message.contains(from), "{from}");
         message.replacen(from, to, 1)
     };
-    let (header_end, security_end) = ("</soap:Header>", "</wsse:Security>");
+    let header_end = "</soap:Header>";
     let in_body = |content: &str| from_to("<soap:Body/>", &format!("<soap:Body><x>{content}</x></soap:Body>"));
     let second = format!("<wsse:Security xmlns:wsse=\"{WSSE}\" soap:role=\"urn:x\">{good}</wsse:Security>");
     let old = good.replace(SAML, "urn:oasis:names:tc:SAML:1.0:assertion");
@@ -163,6 +163,12 @@ fn what_is_wrong_with_a_message_is_told_with_its_own_explanation() {
             "Body of http://schemas.xmlsoap.org/soap/envelope/",
         ),
         ("for another", from_to("soap:mustUnderstand", "soap:role='urn:other' x"), "Security/@role", "urn:other"),
+        (
+            "for two",
+            from_to("soap:mustUnderstand", &format!("role='{}' soap:role='urn:other' x", OWN_ROLES[0])),
+            "Security/@role",
+            "urn:other",
+        ),
         ("for another actor", from_to("soap:mustUnderstand", "soap:actor='urn:other' x"), "/@actor", "urn:other"),
         ("two assertions", enclose(&good.repeat(2)), SECURITY, "a second Assertion"),
         ("two securities", from_to(header_end, &format!("{second}{header_end}")), "Header", "a second Security"),
