@@ -25,6 +25,7 @@ pub struct Limits {
     pub header_seconds: u64,
     /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
     pub body_idle_seconds: u64,
+    /// Also that an answer is expected to be taken at; it may fall behind by `idle_seconds`.
     pub body_bytes_per_second_min: u64,
     pub handshake_seconds: u64,
     pub idle_seconds: u64,
