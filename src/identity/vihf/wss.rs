@@ -38,7 +38,7 @@ pub fn open(message: &[u8], bytes_max: usize) -> Result<Enclosed, Refusal> {
     loop {
         match tokens.pull()? {
             Token::Open(element) => walk.enter(element, &mut tokens)?,
-            Token::Close => walk.leave(),
+            Token::Close => drop(walk.path.pop()),
             Token::Text(_) => {}
             Token::End => return walk.end(),
         }
@@ -94,7 +94,6 @@ struct Walk {
     has_header: bool,
     has_body: bool,
     has_security: bool,
-    in_security: bool,
     assertion: Option<Cut>,
     /// Where somebody else's signature stands in the body.
     signature_in_body: Option<String>,
@@ -119,7 +118,7 @@ impl Walk {
             0 => self.soap = Some(Soap::of(&element)?),
             1 => self.enter_part(&element)?,
             2 if self.part == Part::Header && element.name == "Security" => self.enter_security(&mut element)?,
-            3 if self.in_security && element.name == "Assertion" => return self.take(&element, tokens),
+            3 if self.in_security() && element.name == "Assertion" => return self.take(&element, tokens),
             _ => {}
         }
         self.check_elsewhere(&element)?;
@@ -127,9 +126,9 @@ impl Walk {
         Ok(())
     }
 
-    fn leave(&mut self) {
-        self.path.pop();
-        self.in_security &= self.path.len() > 2;
+    /// In the one `wsse:Security` of the header: another one there was refused.
+    fn in_security(&self) -> bool {
+        self.part == Part::Header && self.path.get(2).is_some_and(|name| name == "Security")
     }
 
     /// `Header`, then `Body`, each once, of the version of the envelope.
@@ -174,7 +173,6 @@ impl Walk {
                 }
             }
         }
-        self.in_security = true;
         Ok(())
     }
 
@@ -212,7 +210,7 @@ impl Walk {
             let path = self.path.iter().skip(1).map(String::as_str).chain([element.name.as_str()]);
             path.collect::<Vec<_>>().join("/")
         };
-        if element.is(SAML, "EncryptedAssertion") && self.in_security {
+        if element.is(SAML, "EncryptedAssertion") && self.in_security() {
             return Err(form(SECURITY, "an EncryptedAssertion", "an Assertion in clear: TLS keeps it from others"));
         }
         if element.is(SAML, "Assertion") {
