@@ -1,5 +1,7 @@
 //! Messages around one good VIHF, then one thing wrong with the message at a time.
 
+use std::fmt::Write as _;
+
 use proptest::prelude::*;
 
 use super::super::tests::{good, judge, signed_after, statement};
@@ -119,24 +121,36 @@ fn the_bytes_of_the_assertion_are_left_as_they_are() {
     assert!(empty.unwrap().assertion.ends_with("assertion'/>"));
 }
 
+/// What is wrong, a message, the end of the place and the start of what was found.
+type Case = (&'static str, String, &'static str, &'static str);
+
+fn assert_told(cases: Vec<Case>) {
+    for (what, text, place, found) in cases {
+        let refusals = refused(&text);
+        let first = refusals.first().unwrap_or_else(|| panic!("{what} came in"));
+        assert_eq!(first.rule, Rule::VihfForm, "{what}: {first}");
+        assert!(first.place.ends_with(place), "{what}: {first}");
+        assert!(first.found.starts_with(found), "{what}: {first}");
+    }
+}
+
+/// A good message, one thing changed.
+fn but(from: &str, to: &str) -> String {
+    let message = enclose(&good());
+    assert!(message.contains(from), "{from}");
+    message.replacen(from, to, 1)
+}
+
+const HEADER_END: &str = "</soap:Header>";
+
 #[test]
 fn what_is_wrong_with_a_message_is_told_with_its_own_explanation() {
     let good = good();
     let message = enclose(&good);
-    let (start, end) = (good.find("<ds:Signature").unwrap(), good.find("</ds:Signature>").unwrap() + 15);
-    let signature = &good[start..end];
-    let unsigned = good.replace(signature, "");
-    let from_to = |from: &str, to: &str| {
-        assert!(message.contains(from), "{from}");
-        message.replacen(from, to, 1)
-    };
-    let header_end = "</soap:Header>";
-    let in_body = |content: &str| from_to("<soap:Body/>", &format!("<soap:Body><x>{content}</x></soap:Body>"));
     let second = format!("<wsse:Security xmlns:wsse=\"{WSSE}\" soap:role=\"urn:x\">{good}</wsse:Security>");
     let old = good.replace(SAML, "urn:oasis:names:tc:SAML:1.0:assertion");
-    let many: String = (0..20).map(|number| format!(" xmlns:n{number}=\"urn:n\"")).collect();
-    // What is wrong, the message, words of its place and of what was found.
-    let cases: Vec<(&str, String, &str, &str)> = vec![
+    let many = (0..20).fold(String::new(), |tag, number| format!("{tag} xmlns:n{number}=\"urn:n\""));
+    assert_told(vec![
         ("no SOAP", message.replace(SOAP_1_2, "urn:soap"), "root element", "Envelope of urn:soap"),
         ("no namespace", "<Envelope/>".to_owned(), "root element", "Envelope without namespace"),
         ("no header", format!("<s:Envelope xmlns:s=\"{SOAP_1_2}\"><s:Body/></s:Envelope>"), "Envelope", "no Header"),
@@ -158,56 +172,60 @@ fn what_is_wrong_with_a_message_is_told_with_its_own_explanation() {
         ),
         (
             "two versions of SOAP",
-            from_to("<soap:Body/>", &format!("<Body xmlns=\"{SOAP_1_1}\"/>")),
+            but("<soap:Body/>", &format!("<Body xmlns=\"{SOAP_1_1}\"/>")),
             "soap:Envelope",
             "Body of http://schemas.xmlsoap.org/soap/envelope/",
         ),
-        ("for another", from_to("soap:mustUnderstand", "soap:role='urn:other' x"), "Security/@role", "urn:other"),
+        ("for another", but("soap:mustUnderstand", "soap:role='urn:other' x"), "Security/@role", "urn:other"),
         (
             "for two",
-            from_to("soap:mustUnderstand", &format!("role='{}' soap:role='urn:other' x", OWN_ROLES[0])),
+            but("soap:mustUnderstand", &format!("role='{}' soap:role='urn:other' x", OWN_ROLES[0])),
             "Security/@role",
             "urn:other",
         ),
-        ("for another actor", from_to("soap:mustUnderstand", "soap:actor='urn:other' x"), "/@actor", "urn:other"),
+        ("for another actor", but("soap:mustUnderstand", "soap:actor='urn:other' x"), "/@actor", "urn:other"),
         ("two assertions", enclose(&good.repeat(2)), SECURITY, "a second Assertion"),
-        ("two securities", from_to(header_end, &format!("{second}{header_end}")), "Header", "a second Security"),
-        (
-            "two headers",
-            from_to(header_end, &format!("{header_end}<soap:Header/>")),
-            "soap:Envelope",
-            "a second Header",
-        ),
-        ("two bodies", from_to("<soap:Body/>", "<soap:Body/><soap:Body/>"), "soap:Envelope", "a second Body"),
+        ("two securities", but(HEADER_END, &format!("{second}{HEADER_END}")), "Header", "a second Security"),
+        ("two headers", but(HEADER_END, &format!("{HEADER_END}<soap:Header/>")), "soap:Envelope", "a second Header"),
+        ("two bodies", but("<soap:Body/>", "<soap:Body/><soap:Body/>"), "soap:Envelope", "a second Body"),
         (
             "the header last",
             message.replace("<soap:Body/>", "").replacen("<soap:Header>", "<soap:Body/><soap:Header>", 1),
             "soap:Envelope",
             "a Header after the Body",
         ),
+        ("a flood of namespaces", but("<soap:Header", &format!("<soap:Header{many}")), SECURITY, "22 namespaces"),
+    ]);
+}
+
+#[test]
+fn an_assertion_or_a_signature_out_of_its_place_is_never_taken_for_the_one_that_counts() {
+    let good = good();
+    let (start, end) = (good.find("<ds:Signature").unwrap(), good.find("</ds:Signature>").unwrap() + 15);
+    let signature = &good[start..end];
+    let unsigned = good.replace(signature, "");
+    let around = |assertion: &str, body: &str| {
+        enclose(assertion).replace("<soap:Body/>", &format!("<soap:Body>{body}</soap:Body>"))
+    };
+    assert_told(vec![
+        ("in the body alone", around("", &good), "Envelope", "an Assertion as Body/Assertion"),
         (
-            "in the body alone",
-            enclose("").replace("<soap:Body/>", &format!("<soap:Body>{good}</soap:Body>")),
-            "Envelope",
-            "an Assertion as Body/Assertion",
+            "in the body too",
+            around(&good, &format!("<x>{good}</x>")),
+            "soap:Envelope",
+            "an Assertion as Body/x/Assertion",
         ),
-        ("in the body too", in_body(&good), "soap:Envelope", "an Assertion as Body/x/Assertion"),
-        (
-            "the original in the body",
-            enclose(&unsigned).replace("<soap:Body/>", &format!("<soap:Body>{good}</soap:Body>")),
-            "Envelope",
-            "an Assertion as Body/",
-        ),
+        ("the original in the body", around(&unsigned, &good), "Envelope", "an Assertion as Body/"),
         (
             "after the body",
-            from_to("<soap:Body/>", &format!("<soap:Body/>{good}")),
+            but("<soap:Body/>", &format!("<soap:Body/>{good}")),
             "Envelope",
             "an Assertion as Assertion",
         ),
         ("in a wrapper", enclose(&format!("<w>{good}</w>")), "Envelope", "an Assertion as Header/Security/w/Assertion"),
         (
             "in another header",
-            from_to(header_end, &format!("{good}{header_end}")),
+            but(HEADER_END, &format!("{good}{HEADER_END}")),
             "Envelope",
             "an Assertion as Header/Assertion",
         ),
@@ -226,26 +244,18 @@ fn what_is_wrong_with_a_message_is_told_with_its_own_explanation() {
         ("signed twice", enclose(&format!("{signature}{good}")), SECURITY, "a Signature as Header/Security/Signature"),
         (
             "signed in another header",
-            from_to(header_end, &format!("{signature}{header_end}")),
+            but(HEADER_END, &format!("{signature}{HEADER_END}")),
             SECURITY,
             "a Signature as Header/Signature",
         ),
         (
             "signed in the body",
-            enclose(&unsigned).replace("<soap:Body/>", &format!("<soap:Body>{signature}</soap:Body>")),
+            around(&unsigned, signature),
             SECURITY,
             "an Assertion without Signature, a Signature as Body/Signature",
         ),
         ("not signed", enclose(&unsigned), "VIHF, Signature", "nothing"),
-        ("a flood of namespaces", from_to("<soap:Header", &format!("<soap:Header{many}")), SECURITY, "22 namespaces"),
-    ];
-    for (what, text, place, found) in cases {
-        let refusals = refused(&text);
-        let first = refusals.first().unwrap_or_else(|| panic!("{what} came in"));
-        assert_eq!(first.rule, Rule::VihfForm, "{what}: {first}");
-        assert!(first.place.ends_with(place), "{what}: {first}");
-        assert!(first.found.starts_with(found), "{what}: {first}");
-    }
+    ]);
 }
 
 #[test]
@@ -300,9 +310,9 @@ proptest! {
         let mut tags: [String; 4] = Default::default();
         for (number, (prefix, namespace)) in NAMESPACES.into_iter().enumerate() {
             let quote = if quotes[number] { '"' } else { '\'' };
-            tags[at[number]] += &format!(" xmlns:{prefix}={quote}{namespace}{quote}");
+            write!(tags[at[number]], " xmlns:{prefix}={quote}{namespace}{quote}").unwrap();
             if let Some(outer) = at[number].checked_sub(1).filter(|_| decoys[number]) {
-                tags[outer] += &format!(" xmlns:{prefix}=\"urn:decoy\"");
+                write!(tags[outer], " xmlns:{prefix}=\"urn:decoy\"").unwrap();
             }
         }
         let [envelope, header, security, assertion] = tags;
