@@ -5,10 +5,11 @@
 //! and stay as they are, have a guard of their own: `cda::guard`.)
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::ResolveResult;
+use quick_xml::name::{PrefixDeclaration, ResolveResult};
 use quick_xml::reader::NsReader;
 
 use crate::domain::text::is_text;
@@ -45,6 +46,8 @@ pub struct Tokens<'x> {
     message: &'static str,
     text: &'x str,
     reader: NsReader<&'x [u8]>,
+    /// Where the last token begins, in bytes.
+    begins: usize,
     depth: usize,
     root_closed: bool,
 }
@@ -88,12 +91,13 @@ impl<'x> Tokens<'x> {
         })?;
         let mut reader = NsReader::from_str(text);
         reader.config_mut().expand_empty_elements = true;
-        Ok(Self { message, text, reader, depth: 0, root_closed: false })
+        Ok(Self { message, text, reader, begins: 0, depth: 0, root_closed: false })
     }
 
     /// The next token. Comments, processing instructions and the declaration are passed over.
     pub fn pull(&mut self) -> Result<Token, Refusal> {
         loop {
+            self.begins = self.position();
             let (namespace, event) = match self.reader.read_resolved_event() {
                 Ok((ResolveResult::Bound(namespace), event)) => (namespace.0.to_owned(), event),
                 Ok((ResolveResult::Unbound, event)) => (String::new(), event),
@@ -151,15 +155,40 @@ impl<'x> Tokens<'x> {
         Ok(())
     }
 
+    /// The document, without a byte order mark: what [`span`](Self::span) counts in.
+    pub fn text(&self) -> &'x str {
+        self.text
+    }
+
+    /// Where the last token stands, in bytes. The end of an element without content takes no room.
+    pub fn span(&self) -> Range<usize> {
+        self.begins..self.position()
+    }
+
+    /// Namespaces that hold for the element that was just opened because one around it declares them: prefix (none for
+    /// the default one) and name.
+    pub fn inherited_namespaces(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let namespaces = self.reader.resolver();
+        let is_own = |declared| namespaces.bindings_of(namespaces.level()).any(|(own, _)| own == declared);
+        let inherited = namespaces.bindings().filter(move |(declared, _)| !is_own(*declared));
+        inherited.map(|(declared, namespace)| match declared {
+            PrefixDeclaration::Default => (None, namespace.into_inner()),
+            PrefixDeclaration::Named(prefix) => (Some(prefix), namespace.into_inner()),
+        })
+    }
+
     pub fn too_large(&self, found: &str, expected: &str) -> Refusal {
         Refusal::new(Rule::BodyTooLarge, self.place(), found, expected)
     }
 
     /// Where the reader stands, for a person with an editor.
     pub fn place(&self) -> String {
-        let position = usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(self.text.len());
-        let before = &self.text.as_bytes()[..position];
+        let before = &self.text.as_bytes()[..self.position()];
         format!("{}, line {}", self.message, before.split(|byte| *byte == b'\n').count())
+    }
+
+    fn position(&self) -> usize {
+        usize::try_from(self.reader.buffer_position()).unwrap_or(usize::MAX).min(self.text.len())
     }
 
     fn open(&mut self, namespace: String, tag: &BytesStart<'_>) -> Result<Token, Refusal> {
@@ -276,6 +305,31 @@ mod tests {
         let text =
             read_all(b"<?xml version='1.0'?><a:x xmlns:a='u'><y xmlns='v'/>&lt;&#233;<![CDATA[&]]></a:x>\n").unwrap();
         assert_eq!(text, "<u|x><v|y></><é&</>");
+    }
+
+    #[test]
+    fn an_element_knows_where_it_stands_and_what_is_declared_around_it() {
+        let xml = "\u{feff}<?xml version='1.0'?><!-- é --><a xmlns='d' xmlns:p='1' xmlns:q='2'><b xmlns=''>\
+                   <p:c xmlns:q='3' xmlns:r='4'/></b></a>";
+        let mut tokens = Tokens::new(xml.as_bytes(), XmlLimits { message: "metadata", bytes_max: 1 << 20 }).unwrap();
+        let mut stood = Vec::new();
+        loop {
+            let token = tokens.pull().unwrap();
+            stood.push(&tokens.text()[tokens.span()]);
+            match token {
+                Token::Open(element) if element.name == "c" => {
+                    assert_eq!(tokens.inherited_namespaces().collect::<Vec<_>>(), [(Some("p"), "1")]);
+                }
+                Token::Open(element) if element.name == "b" => {
+                    let inherited: Vec<_> = tokens.inherited_namespaces().collect();
+                    assert_eq!(inherited, [(Some("p"), "1"), (Some("q"), "2")]);
+                }
+                Token::End => break,
+                _ => {}
+            }
+        }
+        let (a, b, c) = ("<a xmlns='d' xmlns:p='1' xmlns:q='2'>", "<b xmlns=''>", "<p:c xmlns:q='3' xmlns:r='4'/>");
+        assert_eq!(stood, [a, b, c, "", "</b>", "</a>", ""]);
     }
 
     #[test]

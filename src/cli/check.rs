@@ -34,7 +34,7 @@ use crate::tls::client_verifier::ClientVerifier;
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
-    /// Certificates, PEM (with their chain) or DER; VIHF, as XML or in base64; access tokens (JWT)
+    /// Certificates, PEM (with their chain) or DER; VIHF, as XML, in base64 or in a SOAP message; access tokens (JWT)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// The keys of the OIDC provider (JWK Set), to judge the signature of an access token
@@ -67,8 +67,7 @@ struct Grounds {
 enum Found {
     /// The certificate to be judged, then what is sent along with it.
     Chain(Vec<CertificateDer<'static>>),
-    /// An assertion, out of its base64.
-    Vihf(Vec<u8>),
+    Vihf(vihf::Found),
     /// An access token, out of its header.
     Token(String),
     /// In words, why it is not judged.
@@ -142,7 +141,7 @@ impl Grounds {
 fn judge(file: &Path, grounds: &Grounds) -> anyhow::Result<Report> {
     match detect(&read(file)?) {
         Found::Chain(chain) => Ok(certificate::judge(&chain, grounds)),
-        Found::Vihf(assertion) => vihf::judge(&assertion, grounds),
+        Found::Vihf(found) => vihf::judge(&found, grounds),
         Found::Token(token) => token::judge(&token, grounds),
         Found::Other(what) => anyhow::bail!("{what}"),
     }
@@ -150,8 +149,8 @@ fn judge(file: &Path, grounds: &Grounds) -> anyhow::Result<Report> {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    std::fs::File::open(file)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    anyhow::ensure!(bytes.len() as u64 <= FILE_BYTES_MAX, "longer than {FILE_BYTES_MAX} bytes: none of what is judged");
+    std::fs::File::open(file)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    anyhow::ensure!(bytes.len() <= FILE_BYTES_MAX, "longer than {FILE_BYTES_MAX} bytes: none of what is judged");
     Ok(bytes)
 }
 
@@ -183,8 +182,8 @@ fn detect(bytes: &[u8]) -> Found {
     if holds("-----BEGIN X509 CRL-----") {
         return Found::Other("a certificate revocation list: it is read where `tls.client_crls` names it");
     }
-    if let Some(assertion) = vihf::find(bytes) {
-        return Found::Vihf(assertion);
+    if let Some(found) = vihf::find(bytes) {
+        return Found::Vihf(found);
     }
     if let Some(token) = token::find(bytes) {
         return Found::Token(token.to_owned());
@@ -202,7 +201,7 @@ mod rights {
     pub(super) const PORTAL: &str = "patient portal: set and list the patient's list; read no document";
 }
 
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
+const FILE_BYTES_MAX: usize = 1024 * 1024;
 
 const EXAMPLE: &str = "Examples:
   carnet check client.pem

@@ -14,6 +14,7 @@ use crate::domain::national_id::StructIdNat;
 use crate::identity::caller::Purpose;
 use crate::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
 use crate::identity::vihf::issue::SigningKey;
+use crate::identity::vihf::wss;
 use crate::tls::subject::{PROFESSION_SYSTEM, SAVOIR_FAIRE_SYSTEM};
 
 /// Issue VIHF (SAML assertions of the DMP) for tests
@@ -68,6 +69,9 @@ struct Issue {
     /// Print the value of the Authorization header instead of the XML
     #[arg(long)]
     header: bool,
+    /// Print a SOAP message with the VIHF in its WS-Security header, and nothing in its body
+    #[arg(long, conflicts_with = "header")]
+    envelope: bool,
     /// Print the outcome as JSON
     #[arg(long)]
     json: bool,
@@ -95,10 +99,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
     let key = SigningKey::read(&read(issue.signer.clone())?, &read(issue.signer.with_extension("key"))?)?;
     let vihf = key.issue(&issue.statement(), Clock::System.now())?;
     let header = format!("IHE-SAML {}", base64_simd::STANDARD.encode_to_string(&vihf));
-    match (issue.json, issue.header) {
-        (true, _) => print_json(&json!({ "assertion": vihf, "authorization": header })),
-        (false, true) => say(&header),
-        (false, false) => say(&vihf),
+    if issue.json {
+        print_json(&json!({ "assertion": vihf, "authorization": header, "envelope": wss::enclose(&vihf) }));
+    } else if issue.envelope {
+        say(&wss::enclose(&vihf));
+    } else {
+        say(if issue.header { &header } else { &vihf });
     }
     Ok(Ending::Done)
 }

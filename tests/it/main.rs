@@ -25,3 +25,4 @@ mod readme;
 mod revocation;
 mod support;
 mod vihf;
+mod weak_certificates;

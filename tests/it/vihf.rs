@@ -1,14 +1,17 @@
 //! VIHF over real connections: who a token makes of a certificate, what they may do, and that each is good for once.
 
+use std::process::Command;
+
 use bytes::Bytes;
 use carnet::clock::Clock;
 use carnet::domain::code::Code;
 use carnet::identity::caller::Purpose;
 use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
 use carnet::identity::vihf::issue::SigningKey;
+use carnet::identity::vihf::wss;
 use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::caller::{Answer, search_path};
 use super::support::gateway::{OTHER_PATIENT, patient, signing_key};
@@ -315,5 +318,50 @@ async fn the_author_of_a_set_is_of_the_structure_that_deposits_where_somebody_kn
                 assert!(answer.text().contains(part), "{part}: {case}");
             }
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn carnet_check_judges_the_vihf_of_a_soap_message_as_it_judges_it_alone() {
+    let gateway = TestGateway::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = signing_key(&structure(HOSPITAL), KeyUse::Sign);
+    let vihf = key.issue(&statement(StatedMode::IndirecteRenforcee), Clock::System.now()).unwrap();
+    // As the software of the field writes: signed first, then put where the envelope declares its namespaces.
+    let namespaces = [
+        " xmlns:saml=\"urn:oasis:names:tc:SAML:2.0:assertion\"",
+        " xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"",
+        " xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"",
+    ];
+    let bare = namespaces.iter().fold(vihf.clone(), |text, namespace| text.replace(namespace, ""));
+    let envelope = format!("<soap:Envelope{}", namespaces.concat());
+    let moved = wss::enclose(&bare).replacen("<soap:Envelope", &envelope, 1);
+    let in_body = wss::enclose("").replace("<soap:Body/>", &format!("<soap:Body>{vihf}</soap:Body>"));
+    let changed = moved.replace("SM54", "SM26");
+    let write = |name: &str, content: &str| std::fs::write(folder.path().join(name), content).unwrap();
+    let roots = &gateway.gateway().config.tls.client_roots;
+    let tls = format!("[tls]\nclient_roots = {roots:?}\nclient_crls = []\nallow_development_roots = true\n");
+    write("carnet.toml", &format!("{tls}\n[dmp]\nins_domains = [\"test\"]\n"));
+    let check = |content: &str| {
+        write("file.xml", content);
+        let mut carnet = Command::new(env!("CARGO_BIN_EXE_carnet"));
+        let output = carnet.current_dir(folder.path()).args(["check", "--json", "file.xml"]).output().unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+        (output.status.code(), told["files"][0].clone())
+    };
+    let (code, mut alone) = check(&vihf);
+    assert_eq!((code, &alone["kind"]), (Some(0), &json!("VIHF, mode INDIRECTE_RENFORCEE")), "{alone}");
+    alone["facts"]["from"] = json!("WS-Security header of a SOAP 1.2 message; its body is not judged");
+    for message in [&wss::enclose(&vihf), &moved] {
+        assert_eq!(check(message), (Some(0), alone.clone()));
+    }
+    for (message, rule, place) in [
+        (&changed, "vihf-signature", "VIHF, DigestValue"),
+        (&in_body, "vihf-form", "VIHF, soap:Envelope"),
+        (&format!("<!DOCTYPE a>{moved}"), "vihf-form", "VIHF, line 1"),
+    ] {
+        let (code, told) = check(message);
+        assert_eq!((code, &told["refused"][0]["rule"]), (Some(1), &json!(rule)), "{told}");
+        assert_eq!(told["refused"][0]["place"], place, "{told}");
     }
 }

@@ -1,4 +1,4 @@
-//! VIHF under `carnet check`: an assertion as it is, or in the base64 of an Authorization header.
+//! VIHF under `carnet check`: an assertion as it is, in the base64 of an Authorization header, or in a SOAP message.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use rustls::pki_types::CertificateDer;
 
 use super::certificate::REVOCATION;
 use super::report::Report;
-use super::{Grounds, rights};
+use super::{FILE_BYTES_MAX, Grounds, rights};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
 use crate::identity::statement::{AccessVisibility, StatedMode, Statement};
+use crate::identity::vihf::wss::{self, Enclosed};
 use crate::identity::vihf::{About, Judge, SignerTrust, Telling};
 use crate::refusal::Refusal;
 use crate::tls::client_verifier::ClientVerifier;
@@ -19,22 +20,51 @@ use crate::tls::signature_certificate::SignatureCertificate;
 use crate::tls::subject::Subject;
 use crate::tls::trust::TrustError;
 
-/// The assertion in a file, if it holds one.
-pub(super) fn find(bytes: &[u8]) -> Option<Vec<u8>> {
+/// What of a file is to be judged as a VIHF.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The assertion, out of its base64.
+    Bare(Vec<u8>),
+    /// A SOAP message, whole.
+    Message(Vec<u8>),
+}
+
+/// The assertion in a file, if it holds one, or the message that should.
+pub(super) fn find(bytes: &[u8]) -> Option<Found> {
+    if wss::is_envelope(bytes) {
+        return Some(Found::Message(bytes.to_vec()));
+    }
     let is_assertion = |text: &[u8]| {
         memchr::memmem::find(text, b"Assertion").is_some()
             && memchr::memmem::find(text, b"urn:oasis:names:tc:SAML:2.0:assertion").is_some()
     };
     if is_assertion(bytes) {
-        return Some(bytes.to_vec());
+        return Some(Found::Bare(bytes.to_vec()));
     }
     let text = std::str::from_utf8(bytes).ok()?;
     let text: String = text.trim().trim_start_matches("IHE-SAML ").split_whitespace().collect();
-    base64_simd::STANDARD.decode_to_vec(text).ok().filter(|decoded| is_assertion(decoded))
+    base64_simd::STANDARD.decode_to_vec(text).ok().filter(|decoded| is_assertion(decoded)).map(Found::Bare)
 }
 
-/// Holds an assertion against every rule that does not need the connection that brings it.
-pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Report> {
+/// Holds what was found against every rule that does not need the connection that brings it.
+pub(super) fn judge(found: &Found, grounds: &Grounds) -> anyhow::Result<Report> {
+    match found {
+        Found::Bare(assertion) => judge_assertion(assertion, None, grounds),
+        Found::Message(message) => match wss::open(message, FILE_BYTES_MAX) {
+            Ok(Enclosed { soap, assertion }) => {
+                let from = format!("WS-Security header of a {} message; its body is not judged", soap.name());
+                judge_assertion(assertion.as_bytes(), Some(from), grounds)
+            }
+            Err(refusal) => {
+                let mut report = Report::new("VIHF in a SOAP message");
+                report.refuse(refusal);
+                Ok(report)
+            }
+        },
+    }
+}
+
+fn judge_assertion(assertion: &[u8], from: Option<String>, grounds: &Grounds) -> anyhow::Result<Report> {
     let terminology = Arc::new(Terminology::load()?);
     let signers = Arc::new(Offline(Arc::clone(&grounds.verifier)));
     let judge = Judge::new(&grounds.config, signers, terminology, Clock::fixed(grounds.now));
@@ -44,6 +74,9 @@ pub(super) fn judge(assertion: &[u8], grounds: &Grounds) -> anyhow::Result<Repor
         .as_ref()
         .map_or_else(|| "VIHF".to_owned(), |statement| format!("VIHF, mode {}", statement.mode.word()));
     let mut report = Report::new(kind);
+    if let Some(from) = from {
+        report.fact("from", from);
+    }
     if let Some(id) = &judgement.id {
         report.fact("id", id.as_str());
     }

@@ -1,7 +1,7 @@
 //! VIHF: a SAML 2.0 assertion, verified in full -> the [`Token`] that it is.
 //!
 //! Whatever transport brought it hands over the assertion alone, with the namespaces that are in scope declared on
-//! it: the Authorization header of FHIR does, a WS-Security header has to be cut. Order: form, signature, signer,
+//! it: the Authorization header of FHIR does, [`wss`] cuts it out of a SOAP message. Order: form, signature, signer,
 //! issuer, times, attributes; a token comes out only when nothing is wrong. Then responders are asked about the signer,
 //! where there are any, somebody tells whether token and connection agree, and the replay memory is asked last: an
 //! assertion over the wrong connection is not used up.
@@ -13,6 +13,7 @@ pub mod issue;
 mod rules;
 mod signature;
 mod tree;
+pub mod wss;
 
 use std::sync::Arc;
 

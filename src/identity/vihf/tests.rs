@@ -56,7 +56,7 @@ fn holder() -> Holder {
     }
 }
 
-fn statement() -> Statement {
+pub(super) fn statement() -> Statement {
     Statement {
         mode: StatedMode::IndirecteRenforcee,
         subject: StatedSubject { id: "899700218896".to_owned(), name: Some("Zoé DUPONT".to_owned()) },
@@ -87,16 +87,16 @@ fn judge_with(change: impl FnOnce(&mut Config), clock: Clock) -> Judge {
     Judge::new(&config, signers, terminology, clock)
 }
 
-fn judge(assertion: &str) -> Judgement {
+pub(super) fn judge(assertion: &str) -> Judgement {
     judge_with(|_| {}, WORLD.clock.clone()).judge(assertion.as_bytes(), About::OnePatient, Telling::Everything)
 }
 
 /// A VIHF whose text was changed before it was signed.
-fn signed_after(change: impl FnOnce(String) -> String) -> String {
+pub(super) fn signed_after(change: impl FnOnce(String) -> String) -> String {
     WORLD.hospital.sign(change(WORLD.hospital.write(&statement(), WORLD.clock.now()))).unwrap()
 }
 
-fn good() -> String {
+pub(super) fn good() -> String {
     signed_after(|text| text)
 }
 
