@@ -76,22 +76,14 @@ impl Gateway {
 }
 
 /// The matrices that are compiled in, or with the operator's habilitation matrix where there is one.
-pub fn load_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices, Fault> {
+fn load_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices, Fault> {
     let file = &config.dmp.habilitation_matrix;
     let fault = |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("dmp.habilitation_matrix", error);
-    let matrices = if file.as_os_str().is_empty() {
-        Matrices::load(terminology).map_err(|error| Fault::new("tables of the standard", error))?
-    } else {
-        let text = std::fs::read_to_string(file).map_err(|error| fault(error.into()))?;
-        Matrices::load_with(&file.display().to_string(), &text, terminology).map_err(|error| fault(error.into()))?
-    };
-    if matrices.habilitation.is_sample {
-        tracing::warn!(
-            matrix = matrices.habilitation.name,
-            "the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix"
-        );
+    if file.as_os_str().is_empty() {
+        return Matrices::load(terminology).map_err(|error| Fault::new("tables of the standard", error));
     }
-    Ok(matrices)
+    let text = std::fs::read_to_string(file).map_err(|error| fault(error.into()))?;
+    Matrices::load_with(&file.display().to_string(), &text, terminology).map_err(|error| fault(error.into()))
 }
 
 const READERS: usize = 4;

@@ -1,5 +1,7 @@
 //! The functional rights and the habilitation as decided, in the layout of the published matrices.
 
+use std::collections::BTreeMap;
+
 use carnet::access::decide::Action;
 use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Cell, Column, Matrix, Row, Standing};
@@ -18,7 +20,7 @@ const CLASS: &str = "10";
 fn the_functional_rights_are_those_that_were_reviewed() {
     let matrices = matrices();
     let mut text = HEAD.to_owned();
-    let mut departures = Vec::new();
+    let mut departures: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for (matrix, name) in [(Matrix::Direct, "PDT-INF-526"), (Matrix::Air, "PDT-INF-606 (AIR)")] {
         let header =
             std::iter::once("Action".to_owned()).chain(matrix.columns().map(|column| column.name().to_owned()));
@@ -30,7 +32,8 @@ fn the_functional_rights_are_those_that_were_reviewed() {
                 let decided = decided(&matrices, row, at);
                 let published = matrices.rights.published(row, at, today());
                 if decided.is_some_and(|decided| decided != symbol(published)) {
-                    departures.push((matrix, row, column, published, decided.unwrap_or_default()));
+                    let difference = (matrix, row, symbol(published), decided.unwrap_or_default());
+                    departures.entry(difference).or_default().push(column.name());
                 }
                 cells.push(decided.unwrap_or("·").to_owned());
             }
@@ -39,10 +42,10 @@ fn the_functional_rights_are_those_that_were_reviewed() {
         text += &format!("\n## {name}\n\n{}", table(header.collect(), rows));
     }
     text += "\n## Where this is not what was published\n\n";
-    for (matrix, row, column, published, decided) in departures {
+    for ((matrix, row, published, decided), columns) in departures {
         let why = matrices.rights.departure(row).map_or_else(|| reason(row, published), |departure| &departure.why);
-        let (row, column) = (matrix.row_name(row), column.name());
-        text += &format!("- {matrix:?}, {row}, {column}: {} -> {decided}. {why}\n", symbol(published));
+        let (name, columns) = (matrix.row_name(row), columns.join(", "));
+        text += &format!("- {matrix:?}, {name} ({columns}): {published} -> {decided}. {why}\n");
     }
     compare("functional_rights.md", &text);
 }
@@ -123,20 +126,24 @@ fn symbol(cell: Cell) -> &'static str {
         Cell::No => "-",
         Cell::Own | Cell::OwnReference => "o",
         Cell::OfStructure | Cell::NewAuthorisations => "limited",
-        Cell::IfPatientAllows => "if the patient allows it",
+        Cell::IfPatientAllows => IF_PATIENT_ALLOWS,
     }
 }
 
-fn reason(row: Row, published: Cell) -> &'static str {
-    match (row, published) {
-        (Row::MaskedToPs, Cell::IfPatientAllows) => "The patient's list has no line yet that allows it; own ones stay.",
-        (row, cell) => panic!("{}, {cell:?}: decided otherwise, and nothing says why", row.name()),
+fn reason(row: Row, published: &str) -> &'static str {
+    match row {
+        Row::MaskedToPs if published == IF_PATIENT_ALLOWS => {
+            "The patient's list has no line yet that allows it; own ones stay."
+        }
+        other => panic!("{}, {published}: decided otherwise, and nothing says why", other.name()),
     }
 }
 
 fn today() -> jiff::civil::Date {
     now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
+
+const IF_PATIENT_ALLOWS: &str = "if the patient allows it";
 
 const HEAD: &str = "# Functional rights, as decided
 
