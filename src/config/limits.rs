@@ -25,6 +25,7 @@ pub struct Limits {
     pub header_seconds: u64,
     /// How far a body may fall behind `body_bytes_per_second_min`: also the longest silence.
     pub body_idle_seconds: u64,
+    /// Also that an answer is expected to be taken at; it may fall behind by `idle_seconds`.
     pub body_bytes_per_second_min: u64,
     pub handshake_seconds: u64,
     pub idle_seconds: u64,
@@ -76,7 +77,7 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_certificate_max: 256,
             connections_per_structure_max: 512,
-            handshakes_max: 512,
+            handshakes_max: 1024,
             handshakes_per_address_max: 64,
             handshakes_per_second_per_address: const { NonZeroU32::new(100).unwrap() },
             unlimited_addresses: vec![Network::LOOPBACK_V4, Network::LOOPBACK_V6],
@@ -139,8 +140,13 @@ impl Limits {
             self.reads_in_flight_per_structure_max,
             self.body_bytes_per_second_min,
             self.search_page_max.into(),
+            self.header_seconds,
+            self.body_idle_seconds,
+            self.handshake_seconds,
+            self.idle_seconds,
         ];
-        counts.contains(&0) || self.connections_max == 0 || self.deposits_in_flight_max == 0
+        let places = [self.connections_max, self.deposits_in_flight_max, self.reads_in_flight_max];
+        counts.contains(&0) || places.contains(&0)
     }
 }
 

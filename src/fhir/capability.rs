@@ -1,13 +1,14 @@
 //! `GET /metadata`: a CapabilityStatement made from the same tables that serve, so that it tells the truth.
 
 use super::answer::{Answer, Handled};
+use super::face::Face;
 use super::negotiate::Format;
 use super::parameter::PARAMETERS;
 use super::resource::capability_statement::{
     CapabilityStatement, Implementation, Interaction, Resource, Rest, SearchParam, Security, Software,
 };
 use super::resource::{datatype::CodeableConcept, document_reference};
-use super::routes::{Face, ROUTES};
+use super::routes::ROUTES;
 
 pub fn answer(face: &Face) -> Handled {
     Ok(Answer::resource(&statement(face.writing().base))?)

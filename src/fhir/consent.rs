@@ -8,12 +8,12 @@ use http::{Method, StatusCode};
 
 use super::answer::{Answer, Content, Handled};
 use super::existence::{id_alone, only_patient};
+use super::face::{Face, answer_id, id_in_path};
 use super::negotiate::{Return, preferred_return};
 use super::outcome;
 use super::read::consent::read_consent;
 use super::resource::bundle::{Bundle, Entry, Link};
 use super::resource::consent::{id_of, write};
-use super::routes::{Face, answer_id, id_in_path};
 use crate::clock::new_uuid;
 use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::sha::{Fingerprint, hex};

@@ -6,13 +6,13 @@ use http::header::ETAG;
 use http::request::Parts;
 
 use super::answer::{Answer, Handled};
+use super::face::{Face, answer_id};
 use super::negotiate::{Return, preferred_return};
 use super::outcome;
 use super::read::iti65::{Provided, ProvidedEntry, read_provided};
 use super::read::iti105::read_publish;
 use super::resource::bundle::{Bundle, Entry, PROVIDE_RESPONSE_PROFILE, Response, meta_of};
 use super::resource::document_reference;
-use super::routes::{Face, answer_id};
 use crate::clock::new_uuid;
 use crate::identity::caller::Caller;
 use crate::operation::outcome::DepositOutcome;

@@ -6,8 +6,8 @@ use http::request::Parts;
 
 use super::answer::{Answer, Handled};
 use super::existence::id_alone;
+use super::face::Face;
 use super::resource::document_reference;
-use super::routes::Face;
 use crate::identity::caller::Caller;
 
 pub async fn read(face: &Face, caller: &Caller, parts: &Parts) -> Handled {

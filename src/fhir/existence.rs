@@ -3,11 +3,11 @@
 use http::request::Parts;
 
 use super::answer::{Answer, Handled};
+use super::face::{Face, id_in_path};
 use super::parameter::unknown;
 use super::query::{self, Query};
 use super::resource::bundle::{Bundle, Entry, Link};
 use super::resource::patient;
-use super::routes::{Face, id_in_path};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::domain::ins::Ins;

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::answer::{Answer, Handled};
 use super::body::read_whole;
+use super::face::Face;
 use super::negotiate::require_form;
 use super::parameter::{Field, Parameter, find};
 use super::query::{Query, alternatives, patient, time_criterion, token, unescape, value_refused};
 use super::resource::Writing;
 use super::resource::bundle::{Bundle, Entry, FIND_RESPONSE_PROFILE, Link, meta_of};
 use super::resource::document_reference::{self, DocumentReference};
-use super::routes::Face;
 use crate::clock::new_uuid;
 use crate::config::InsDomain;
 use crate::domain::ids::{LogicalId, UniqueId};
@@ -209,7 +209,7 @@ fn identifiers(place: &str, value: &str) -> Result<Vec<String>, Refusal> {
 
 /// A text that is no id of ours names nothing, and the nil UUID stands for it: no document has that.
 fn logical_ids(place: &str, value: &str) -> Result<Vec<LogicalId>, Refusal> {
-    let read = |text: &str| super::routes::logical_id(text).unwrap_or(LogicalId(Uuid::nil()));
+    let read = |text: &str| super::face::logical_id(text).unwrap_or(LogicalId(Uuid::nil()));
     Ok(alternatives(place, value)?.into_iter().map(read).collect())
 }
 

@@ -19,10 +19,10 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::answer::{Answer, Content, Declined, Handled};
 use super::existence::id_alone;
+use super::face::Face;
 use super::negotiate::{DocumentForm, Format, document_form};
 use super::query::Query;
 use super::resource::binary::Frame;
-use super::routes::Face;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::sha::hex;
 use crate::identity::caller::Caller;

@@ -2,7 +2,7 @@
 //!
 //! Requests are read in [`read`], answers written in [`resource`]. Handlers turn a request into typed values,
 //! call one operation of the gateway and write its outcome as JSON. Rendering, refusals, limits and the log
-//! line are done once, in [`routes`]. Source: contract 4 and 6, domain D.6 and E.
+//! line are done once, in [`exchange`]. Source: contract 4 and 6, domain D.6 and E.
 
 pub mod answer;
 mod authorization;
@@ -11,7 +11,10 @@ pub mod capability;
 pub mod consent;
 pub mod deposit;
 pub mod document_reference;
+pub mod exchange;
 pub mod existence;
+pub mod face;
+mod identify;
 pub mod iti67;
 pub mod iti68;
 pub mod negotiate;

@@ -30,6 +30,8 @@ pub(super) struct Activity {
     clock: Instants,
     /// Set when a request was refused for what happened to the certificate since the handshake.
     withdrawn: Notify,
+    /// At which an answer is expected to be taken.
+    bytes_per_second_min: u64,
 }
 
 /// What a connection waits for.
@@ -37,7 +39,7 @@ pub(super) struct Activity {
 pub(super) enum Wait {
     /// A handler of ours, or the source of an answer.
     Handler,
-    /// The client, to take more of the answer of which it took nothing since.
+    /// The client, to take more of the answer: it is behind the lowest pace by the time since then.
     Answer(Instant),
     /// The client, to finish what it began to ask.
     Head(Instant),
@@ -45,8 +47,9 @@ pub(super) enum Wait {
     Request,
 }
 
-/// Since when each answer waits for the client; `None` while it waits for us. Told by what is taken of the answer
-/// itself: bytes on the stream may be pings, and one answer that flows must not speak for another that does not.
+/// Since when each answer waits for the client, which earns time by what it takes; `None` while it waits for us. Told
+/// by what is taken of the answer itself: bytes on the stream may be pings, and one answer that flows must not speak
+/// for another that does not.
 #[derive(Default)]
 struct Answers {
     begun: u64,
@@ -62,10 +65,11 @@ struct Instants {
 }
 
 impl Activity {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(bytes_per_second_min: u64) -> Arc<Self> {
         let clock = Instants { opened: Instant::now(), answered_ms: AtomicU64::new(0), head: Mutex::new(None) };
         let (handling, answers) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { handling, answers, served: AtomicBool::new(false), clock, withdrawn: Notify::new() })
+        let (served, withdrawn) = (AtomicBool::new(false), Notify::new());
+        Arc::new(Self { handling, answers, served, clock, withdrawn, bytes_per_second_min })
     }
 
     pub(super) fn waits_for(&self) -> Wait {
@@ -147,9 +151,18 @@ impl Handling {
         let mut answers = activity.answers();
         answers.begun += 1;
         let id = answers.begun;
-        answers.waiting.insert(id, Some(Instant::now()));
+        let now = Instant::now();
+        answers.waiting.insert(id, Some(now));
         drop(answers);
-        Answer { body, rest: Bytes::new(), id, activity }
+        Answer {
+            body,
+            rest: Bytes::new(),
+            id,
+            behind: Duration::ZERO,
+            waits_since: Some(now),
+            earned: Duration::ZERO,
+            activity,
+        }
     }
 }
 
@@ -166,7 +179,26 @@ pub(super) struct Answer {
     /// Of the piece read last.
     rest: Bytes,
     id: u64,
+    /// How far the client is behind the lowest pace.
+    behind: Duration,
+    /// When it was handed its last piece, and the time that taking it earns.
+    waits_since: Option<Instant>,
+    earned: Duration,
     activity: Arc<Activity>,
+}
+
+impl Answer {
+    /// The client has taken what it was handed, and asks for more.
+    fn taken(&mut self, now: Instant) {
+        let waited = self.waits_since.take().map_or(Duration::ZERO, |since| now.duration_since(since));
+        self.behind = (self.behind + waited).saturating_sub(std::mem::take(&mut self.earned));
+    }
+
+    /// It is handed a piece of so many bytes.
+    fn hand(&mut self, bytes: usize, now: Instant) {
+        self.waits_since = Some(now);
+        self.earned = Duration::from_millis(bytes as u64 * 1_000 / self.activity.bytes_per_second_min.max(1));
+    }
 }
 
 impl Drop for Answer {
@@ -182,18 +214,23 @@ impl HttpBody for Answer {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
+        let now = Instant::now();
+        this.taken(now);
         let polled = if this.rest.is_empty() {
             Pin::new(&mut this.body).poll_frame(cx)
         } else {
             Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest)))))
         };
-        this.activity.answers().waiting.insert(this.id, polled.is_ready().then(Instant::now));
-        polled.map_ok(|frame| {
+        let polled = polled.map_ok(|frame| {
             frame.map_data(|mut piece| {
                 this.rest = piece.split_off(piece.len().min(PIECE_BYTES_MAX));
+                this.hand(piece.len(), now);
                 piece
             })
-        })
+        });
+        let waits_since = polled.is_ready().then(|| now.checked_sub(this.behind).unwrap_or(now));
+        this.activity.answers().waiting.insert(this.id, waits_since);
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

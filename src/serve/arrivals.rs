@@ -2,7 +2,8 @@
 //!
 //! Handshakes have places of their own, so that strangers take none of `limits.connections_max`, and share them so
 //! that a few addresses cannot have them all. An address is not limited beyond the handshake: a hospital's
-//! workstations, each with a card of its own, all come from one.
+//! workstations, each with a card of its own, all come from one. Whoever comes through `limits.unlimited_addresses`
+//! cannot be told from others there, and is limited by the load balancer alone.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -25,6 +25,7 @@ use crate::tls::listener::Protocol;
 pub(super) struct Waits {
     head: Duration,
     idle: Duration,
+    bytes_per_second_min: u64,
 }
 
 /// Becomes true when the server stops.
@@ -37,7 +38,11 @@ pub(super) trait Answers: Clone + Send + 'static {
 
 impl Waits {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { head: limits.header_timeout(), idle: Duration::from_secs(limits.idle_seconds) }
+        Self {
+            head: limits.header_timeout(),
+            idle: Duration::from_secs(limits.idle_seconds),
+            bytes_per_second_min: limits.body_bytes_per_second_min,
+        }
     }
 
     /// Of a connection that is there for one answer.
@@ -52,7 +57,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answers,
 {
-    let activity = Activity::new();
+    let activity = Activity::new(waits.bytes_per_second_min);
     let frames = (protocol == Protocol::Http2).then(|| FrameBudget::new(Instant::now()));
     let io = TokioIo::new(Watched::new(stream, Arc::clone(&activity), frames));
     let of_requests = Arc::clone(&activity);
@@ -202,7 +207,8 @@ mod tests {
         let (client, server) = tokio::io::duplex(64 * 1024);
         let (stop, stopped) = watch::channel(false);
         let second = Duration::from_secs(1);
-        tokio::spawn(drive(server, protocol, AtLength, Waits { head: second, idle: second }, stopped));
+        let waits = Waits { head: second, idle: second, bytes_per_second_min: 1024 * 1024 };
+        tokio::spawn(drive(server, protocol, AtLength, waits, stopped));
         (client, stop)
     }
 
@@ -265,5 +271,20 @@ mod tests {
             }
         };
         assert!(tokio::time::timeout(Duration::from_secs(10), cut).await.is_ok(), "the connection is still open");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_an_answer_drop_by_drop_is_cut() {
+        let (mut client, _stop) = serve(Protocol::Http1);
+        tokio::io::AsyncWriteExt::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let (mut piece, mut taken) = ([0; 16 * 1024], 0);
+        let drops = async {
+            while let Ok(count @ 1..) = tokio::io::AsyncReadExt::read(&mut client, &mut piece).await {
+                taken += count;
+                tokio::time::sleep(Duration::from_millis(150)).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(20), drops).await.is_ok(), "the connection is still open");
+        assert!(taken < LONG / 2, "{taken}");
     }
 }

@@ -46,7 +46,8 @@ pub struct ClientVerifier {
 
 type FoundPaths = HashMap<(KeyPurpose, [u8; 32]), Arc<Found>>;
 
-/// Certificates of the authorities that may issue a class; a class that is not there has no restriction.
+/// Certificates of the authorities that may issue a class; a class that is not there has no restriction, and one that
+/// names none has nobody.
 pub(super) type Issuers = BTreeMap<CertificateClass, Vec<CertificateDer<'static>>>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,13 +208,15 @@ impl ClientVerifier {
         let (Some(issuer), Some(root)) = (parsed.get(1), parsed.last()) else {
             return Err(withdrawn(purpose, "a path without a root"));
         };
-        let allowed: Vec<_> = self.issuers.get(&class).into_iter().flatten().filter_map(|der| parse(der)).collect();
+        let named = self.issuers.get(&class);
+        let allowed: Vec<_> = named.into_iter().flatten().filter_map(|der| parse(der)).collect();
         let is_issuer = |one: &X509Certificate<'_>| {
             one.subject().as_raw() == issuer.subject().as_raw() && one.public_key().raw == issuer.public_key().raw
         };
-        if !allowed.is_empty() && !allowed.iter().any(is_issuer) {
+        if named.is_some() && !allowed.iter().any(is_issuer) {
             let names: Vec<String> = allowed.iter().map(|one| one.subject().to_string()).collect();
-            let expected = format!("an issuer that tls.issuers names for {class}: {}", names.join("; "));
+            let names = if names.is_empty() { "none".to_owned() } else { names.join("; ") };
+            let expected = format!("an issuer that tls.issuers names for {class}: {names}");
             let place = format!("{}, issuer", purpose.holder());
             return Err(Refusal::new(Rule::CertificateIssuer, place, issuer.subject().to_string(), expected));
         }

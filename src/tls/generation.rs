@@ -213,6 +213,11 @@ fn read_issuers(settings: &config::Tls) -> Result<Issuers, TrustError> {
 fn read_authorities(path: &Path) -> Result<Vec<(PathBuf, CertificateDer<'static>)>, FileError> {
     let mut found: Vec<(PathBuf, CertificateDer<'static>)> = Vec::new();
     read_objects(path, CERTIFICATE_FILE_BYTES_MAX, &mut found)?;
+    // A folder that is being filled anew would otherwise let nobody in for a while.
+    if found.is_empty() {
+        let problem = "a folder without a certificate".to_owned();
+        return Err(FileError::Content { path: path.to_owned(), problem });
+    }
     for (path, der) in &found {
         let content = |problem: &str| FileError::Content { path: path.clone(), problem: problem.to_owned() };
         match X509Certificate::from_der(der) {

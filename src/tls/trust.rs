@@ -131,7 +131,7 @@ impl Trust {
     /// Asks responders again about the certificates of open connections, ahead of the end of their answers.
     pub async fn refresh_answers(&self) {
         let current = self.current();
-        self.origin.responders.refresh(&current.verifier.judge, &current.fetcher, self.now_s()).await;
+        self.origin.responders.refresh(&current.verifier.judge, &current.fetcher, &self.clock).await;
     }
 
     /// Sets the metrics of what ends, and warns of what ends soon. What the log was told of now.
@@ -188,15 +188,18 @@ impl Trust {
         purpose: KeyPurpose,
     ) -> Result<Judgement, Refusal> {
         let Generation { verifier, fetcher, .. } = generation;
+        // One instant for both judgements: whoever was asked in vain since then is not to be asked again at it, so that
+        // the second one leaves nothing open, however long the asking takes.
+        let now = self.now();
         let judge = || {
-            let judgement = verifier.judge(chain, purpose, self.now());
+            let judgement = verifier.judge(chain, purpose, now);
             judgement.inspect_err(|refusal| tracing::info!(%refusal, "certificate withdrawn"))
         };
         let mut judgement = judge()?;
         if !judgement.unanswered.is_empty() {
-            let (responders, now_s) = (&self.origin.responders, self.now_s());
+            let responders = &self.origin.responders;
             let asked = judgement.unanswered.iter();
-            let asked = asked.map(|slot| responders.ask(slot, &verifier.judge, fetcher, now_s));
+            let asked = asked.map(|slot| responders.ask(slot, &verifier.judge, fetcher, &self.clock));
             futures_util::future::join_all(asked).await;
             judgement = judge()?;
         }

@@ -16,9 +16,10 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use tokio::sync::Semaphore;
 
 use crate::config::Oidc;
+use crate::domain::sha::Sha256Hash;
+use crate::limits::turns::Turns;
 
 #[derive(Debug)]
 pub(super) struct Fetch {
@@ -28,7 +29,7 @@ pub(super) struct Fetch {
     within: Duration,
     bytes_max: usize,
     /// For questions about tokens.
-    places: Semaphore,
+    places: Turns<Sha256Hash>,
 }
 
 /// Why the settings of a provider cannot be used: a sentence for the operator.
@@ -91,7 +92,7 @@ impl Fetch {
                 uri.and_then(|uri| authority(&uri)).ok_or_else(|| address("oidc.hosts", host, "HOST or HOST:PORT"))?,
             );
         }
-        let places = Semaphore::new(settings.questions_in_flight_max.min(Semaphore::MAX_PERMITS));
+        let places = Turns::new(settings.questions_in_flight_max);
         Ok(Self { client, hosts, within, bytes_max: settings.response_bytes_max, places })
     }
 
@@ -99,10 +100,16 @@ impl Fetch {
         self.send(Request::get(address), Bytes::new()).await
     }
 
-    /// The same for a question that a caller's token makes: so many at a time, whatever is presented.
-    pub(super) async fn ask(&self, request: http::request::Builder, body: Bytes) -> Result<Bytes, FetchError> {
-        match tokio::time::timeout(self.within, self.places.acquire()).await {
-            Ok(Ok(_place)) => self.send(request, body).await,
+    /// The same for a question that a caller's token makes: so many at a time, whatever is presented, and of those a
+    /// share for each certificate.
+    pub(super) async fn ask(
+        &self,
+        certificate: &Sha256Hash,
+        request: http::request::Builder,
+        body: Bytes,
+    ) -> Result<Bytes, FetchError> {
+        match tokio::time::timeout(self.within, self.places.take(certificate)).await {
+            Ok(Some(_place)) => self.send(request, body).await,
             _ => Err(FetchError::Crowded(self.within)),
         }
     }

@@ -6,6 +6,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
 use serde_json::{Map, Value};
 
+use super::Presentation;
 use super::fetch::{Fetch, FetchError, SettingsError, read_secret};
 use super::jose::PLACE;
 use super::provider::unavailable;
@@ -34,8 +35,13 @@ impl Introspection {
     }
 
     /// The claims of an active token. Errors: `TokenInactive`, `TokenProvider`.
-    pub(super) async fn ask(&self, fetch: &Fetch, endpoint: &str, token: &str) -> Result<Map<String, Value>, Refusal> {
-        let outcome = self.question(fetch, endpoint, token).await;
+    pub(super) async fn ask(
+        &self,
+        fetch: &Fetch,
+        endpoint: &str,
+        presented: &Presentation<'_>,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let outcome = self.question(fetch, endpoint, presented).await;
         let label = match &outcome {
             Ok(Some(_)) => "active",
             Ok(None) => "inactive",
@@ -59,7 +65,7 @@ impl Introspection {
         &self,
         fetch: &Fetch,
         endpoint: &str,
-        token: &str,
+        presented: &Presentation<'_>,
     ) -> Result<Option<Map<String, Value>>, FetchError> {
         let mut request = Request::post(endpoint)
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -67,7 +73,7 @@ impl Introspection {
         if let Some(basic) = &self.basic {
             request = request.header(AUTHORIZATION, basic);
         }
-        let answer = fetch.ask(request, self.form(token)).await?;
+        let answer = fetch.ask(&presented.certificate.fingerprint, request, self.form(presented.token)).await?;
         let mut claims: Map<String, Value> =
             serde_json::from_slice(&answer).map_err(|error| FetchError::Content(error.to_string()))?;
         match claims.remove("active") {

@@ -123,7 +123,7 @@ impl Bearer {
         let endpoint =
             Some(self.settings.introspection_endpoint.as_str()).filter(|address| !address.is_empty()).or(named);
         let endpoint = endpoint.ok_or_else(|| one(unavailable("no introspection endpoint")))?;
-        let claims = introspection.ask(&self.provider.fetch, endpoint, presented.token).await.map_err(one)?;
+        let claims = introspection.ask(&self.provider.fetch, endpoint, presented).await.map_err(one)?;
         let (token, end_s) = self.believe(claims, Origin::Introspection, published.as_deref(), presented).await?;
         let held_s = self.clock.now().as_second() + i64::from(self.settings.introspection_seconds);
         Ok(Verified { token, until_s: end_s.map_or(held_s, |end_s| end_s.min(held_s)), signed_by: None })
@@ -137,7 +137,7 @@ impl Bearer {
         published: Option<&Published>,
         presented: &Presentation<'_>,
     ) -> Result<(Token, Option<i64>), Vec<Refusal>> {
-        let Presentation { token, key, certificate } = presented;
+        let Presentation { key, certificate, .. } = presented;
         let now = self.clock.now();
         let circumstances =
             Circumstances { settings: &self.settings, certificate: Some(&certificate.fingerprint), now, origin };
@@ -148,7 +148,7 @@ impl Bearer {
         if self.settings.userinfo && userinfo::is_needed(&claims) {
             let endpoint = published.and_then(|published| published.userinfo_endpoint.as_deref());
             let endpoint = endpoint.ok_or_else(|| one(unavailable("no userinfo endpoint")))?;
-            userinfo::complete(&mut claims, &self.provider.fetch, endpoint, token).await.map_err(one)?;
+            userinfo::complete(&mut claims, &self.provider.fetch, endpoint, presented).await.map_err(one)?;
         }
         let statement = professional::read(&claims, structure_of(certificate), &self.terminology, now)?;
         // Where there is no `jti`, the start of the token's hash: enough to find it in the journal.

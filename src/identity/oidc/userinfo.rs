@@ -9,6 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::{HeaderValue, Request};
 use serde_json::{Map, Value};
 
+use super::Presentation;
 use super::fetch::{Fetch, FetchError};
 use super::provider::unavailable;
 use crate::domain::ins::mask;
@@ -19,14 +20,14 @@ pub(super) fn is_needed(claims: &Map<String, Value>) -> bool {
     !claims.contains_key("SubjectRefPro")
 }
 
-/// Adds to the claims of `token` what they leave out. Errors: `TokenProvider`; `TokenClaim` for another subject.
+/// Adds to the claims of a token what they leave out. Errors: `TokenProvider`; `TokenClaim` for another subject.
 pub(super) async fn complete(
     claims: &mut Map<String, Value>,
     fetch: &Fetch,
     endpoint: &str,
-    token: &str,
+    presented: &Presentation<'_>,
 ) -> Result<(), Refusal> {
-    let mut told = ask(fetch, endpoint, token).await.map_err(|error| {
+    let mut told = ask(fetch, endpoint, presented).await.map_err(|error| {
         tracing::warn!(%error, "the provider did not say who a token is of");
         unavailable("a token without SubjectRefPro, and no userinfo")
     })?;
@@ -43,12 +44,12 @@ pub(super) async fn complete(
     Ok(())
 }
 
-async fn ask(fetch: &Fetch, endpoint: &str, token: &str) -> Result<Map<String, Value>, FetchError> {
+async fn ask(fetch: &Fetch, endpoint: &str, presented: &Presentation<'_>) -> Result<Map<String, Value>, FetchError> {
     let unsendable = |_| FetchError::Content("the token is no header".to_owned());
-    let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(unsendable)?;
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", presented.token)).map_err(unsendable)?;
     bearer.set_sensitive(true);
     let request = Request::get(endpoint).header(AUTHORIZATION, bearer).header(ACCEPT, "application/json");
-    let answer = fetch.ask(request, Bytes::new()).await?;
+    let answer = fetch.ask(&presented.certificate.fingerprint, request, Bytes::new()).await?;
     serde_json::from_slice(&answer).map_err(|error| FetchError::Content(error.to_string()))
 }
 

@@ -112,7 +112,10 @@ impl Judge {
                 judgement.held.push(slot);
             }
             let until_s = match fresh {
-                Some(until_s) => until_s,
+                Some(until_s) => {
+                    self.missed.forget(certificate);
+                    until_s
+                }
                 None if !judgement.unanswered.is_empty() => now_s,
                 None => {
                     let has_source = listed != Status::Unlisted || self.responders.has_one_for(certificate);

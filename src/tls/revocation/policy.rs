@@ -2,7 +2,7 @@
 //!
 //! - `hard`: without a fresh status nobody comes in.
 //! - `soft`: what was known last holds on for the grace; where nothing was ever known, the grace runs from the
-//!   first time that this process missed it.
+//!   first time that this process missed it since it was last there.
 //! - `listed`: an authority without any list or responder is let through, and counted (development authorities
 //!   and private intermediates have none); one that has them is treated as `hard`.
 //!
@@ -52,6 +52,11 @@ impl Policies {
 }
 
 impl Missed {
+    /// A status of this authority was to be had.
+    pub(super) fn forget(&self, certificate: &X509Certificate<'_>) {
+        self.first_s.lock().unwrap_or_else(PoisonError::into_inner).remove(certificate.issuer().as_raw());
+    }
+
     /// Since when no status of this authority was to be had. The log is told the first time.
     pub(super) fn since_s(&self, certificate: &X509Certificate<'_>, now_s: i64) -> i64 {
         let mut first_s = self.first_s.lock().unwrap_or_else(PoisonError::into_inner);

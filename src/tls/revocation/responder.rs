@@ -22,6 +22,7 @@ use super::judge::Judge;
 use super::ocsp::{Answer, Bench, NONCE_BYTES, OcspError, Question, Said};
 use super::signed::is_signed_by;
 use super::{Status, backoff_s};
+use crate::clock::Clock;
 use crate::config::HttpAddress;
 
 /// Every responder of the configuration and what it said; outlives what is read again from files.
@@ -30,7 +31,6 @@ pub(in crate::tls) struct Responders {
     slots: Mutex<HashMap<[u8; 32], Arc<Slot>>>,
     /// Counts the answers that somebody is revoked: connections look at their certificate again.
     alarms: AtomicU64,
-    turns: Semaphore,
     refresh_s: i64,
     random: &'static dyn SecureRandom,
 }
@@ -40,6 +40,8 @@ struct Responder {
     url: Uri,
     /// It could not be reached: nobody asks before then.
     down_until_s: AtomicI64,
+    /// Its own, so that one that does not answer holds up nobody who asks another.
+    turns: Semaphore,
 }
 
 /// One certificate, whom to ask about it, and the answer.
@@ -82,14 +84,15 @@ impl Responders {
     ) -> Self {
         let responder = |(authority, url): (&String, &HttpAddress)| {
             let down_until_s = AtomicI64::new(i64::MIN);
-            let responder = Responder { authority: authority.clone(), url: url.uri().clone(), down_until_s };
+            let (authority_name, url) = (authority.clone(), url.uri().clone());
+            let turns = Semaphore::new(QUESTIONS_AT_A_TIME_MAX);
+            let responder = Responder { authority: authority_name, url, down_until_s, turns };
             (authority.clone(), Arc::new(responder))
         };
         Self {
             by_authority: urls.iter().map(responder).collect(),
             slots: Mutex::default(),
             alarms: AtomicU64::new(0),
-            turns: Semaphore::new(QUESTIONS_AT_A_TIME_MAX),
             refresh_s,
             random,
         }
@@ -136,16 +139,18 @@ impl Responders {
     }
 
     /// Asks about one certificate, unless somebody just did.
-    pub(in crate::tls) async fn ask(&self, slot: &Slot, judge: &Judge, fetcher: &Fetcher, now_s: i64) {
+    ///
+    /// Then either there is an answer, or the slot may not be asked at any instant up to this one.
+    pub(in crate::tls) async fn ask(&self, slot: &Slot, judge: &Judge, fetcher: &Fetcher, clock: &Clock) {
+        let now_s = || clock.now().as_second();
         let _one_at_a_time = slot.asking.lock().await;
-        if now_s < slot.lock().due_s || slot.responder.is_down(now_s) {
+        // Nobody closes this semaphore.
+        let Ok(_turn) = slot.responder.turns.acquire().await else { return };
+        // Somebody may have learned more while this one waited.
+        if !slot.may_be_asked(now_s()) {
             return;
         }
-        let outcome = match self.turns.acquire().await {
-            Ok(_turn) => self.exchange(slot, judge, fetcher, now_s).await,
-            // Nobody closes this semaphore.
-            Err(_) => return,
-        };
+        let outcome = self.exchange(slot, judge, fetcher, clock).await;
         let label = match &outcome {
             Ok(Answer { standing: Said::Good, .. }) => "good",
             Ok(Answer { standing: Said::Revoked, .. }) => "revoked",
@@ -156,16 +161,17 @@ impl Responders {
             tracing::warn!(authority = slot.responder.authority, url = %slot.responder.url, %error, "no OCSP answer");
         }
         if matches!(outcome, Err(AskError::Fetch(_))) {
-            slot.responder.down_until_s.store(now_s.saturating_add(DOWN_S), Ordering::Release);
+            slot.responder.down_until_s.store(now_s().saturating_add(DOWN_S), Ordering::Release);
         }
-        if slot.settle(outcome.ok(), self.refresh_s, now_s) == Settled::NewlyRevoked {
+        if slot.settle(outcome.ok(), self.refresh_s, now_s()) == Settled::NewlyRevoked {
             self.alarms.fetch_add(1, Ordering::AcqRel);
         }
     }
 
     /// Asks again about every certificate that somebody holds or wants, ahead of the end of its answer, and forgets
     /// the others.
-    pub(in crate::tls) async fn refresh(&self, judge: &Judge, fetcher: &Fetcher, now_s: i64) {
+    pub(in crate::tls) async fn refresh(&self, judge: &Judge, fetcher: &Fetcher, clock: &Clock) {
+        let now_s = clock.now().as_second();
         let due: Vec<Arc<Slot>> = {
             let mut slots = self.lock();
             let is_wanted = |slot: &Arc<Slot>| Arc::strong_count(slot) > 1 || slot.is_wanted(now_s);
@@ -173,18 +179,17 @@ impl Responders {
             let wanted = slots.values().filter(|slot| is_wanted(slot) && slot.is_due(now_s));
             wanted.map(Arc::clone).collect()
         };
-        for some in due.chunks(QUESTIONS_AT_A_TIME_MAX) {
-            futures_util::future::join_all(some.iter().map(|slot| self.ask(slot, judge, fetcher, now_s))).await;
-        }
+        futures_util::future::join_all(due.iter().map(|slot| self.ask(slot, judge, fetcher, clock))).await;
     }
 
-    async fn exchange(&self, slot: &Slot, judge: &Judge, fetcher: &Fetcher, now_s: i64) -> Result<Answer, AskError> {
+    async fn exchange(&self, slot: &Slot, judge: &Judge, fetcher: &Fetcher, clock: &Clock) -> Result<Answer, AskError> {
         let mut nonce = [0; NONCE_BYTES];
         self.random.fill(&mut nonce).map_err(|_| AskError::Question)?;
         let request = slot.question.request(&nonce).map_err(|_| AskError::Question)?;
         let url = &slot.responder.url;
         let bytes = fetcher.post(url, "application/ocsp-request", request, ANSWER_BYTES_MAX).await?;
         let (_, issuer) = X509Certificate::from_der(&slot.issuer).map_err(|_| AskError::Question)?;
+        let now_s = clock.now().as_second();
         let bench = Bench { issuer: &issuer, algorithms: judge.algorithms(), lists: &judge.lists, now_s };
         let answer = slot.question.read_answer(&bytes, &nonce, &bench)?;
         let before = slot.lock().answer;

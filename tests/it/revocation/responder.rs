@@ -1,8 +1,10 @@
 //! OCSP: asked before the first request, asked again ahead of time, believed only where it may be.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use carnet::cli::client::Client;
+use carnet::clock::Clock;
 use carnet::config::RevocationPolicy;
 use carnet::identity::vihf::SignerTrust as _;
 use carnet::tls::development_pki::KeyUse;
@@ -158,4 +160,26 @@ async fn a_responder_that_is_silent_is_waited_for_once_and_the_policy_decides() 
     assert_eq!(scene.publisher.asked(OCSP), 1, "others do not wait for who does not answer");
     scene.pass(25).await;
     assert!(!scene.lets_in().await, "the grace is over");
+}
+
+#[tokio::test]
+async fn time_that_passes_while_a_responder_is_asked_brings_nobody_in() {
+    let scene = Scene::of_responder().await;
+    let Clock::Fixed(now_us) = scene.clock.clone() else { panic!("a clock that is moved by hand") };
+    scene.publisher.serve(
+        OCSP,
+        Served::Ocsp(Arc::new(move |_| {
+            now_us.fetch_add(60_000_000, Ordering::Relaxed);
+            b"no answer".to_vec()
+        })),
+    );
+    let trust = &scene.listener.trust;
+    let pki = &scene.listener.pki;
+    let seal = pki.issue(&crate::support::test_listener::hospital(), KeyUse::Sign, pki.usual_lifetime()).unwrap();
+    let seal: Vec<_> =
+        CertificateDer::pem_slice_iter(seal.certificate_pem.as_bytes()).collect::<Result<_, _>>().unwrap();
+    for _ in 0..3 {
+        assert_eq!(trust.ask_about(&seal).await.unwrap_err().rule.code(), WITHDRAWN);
+        assert!(!scene.lets_in().await);
+    }
 }
