@@ -276,10 +276,8 @@ impl Question<'_> {
     /// F.1 column T has metadata; the law wants the patient's express consent (CSP L1111-17, L1111-18) whatever the
     /// purpose, which is an authorisation of this person by the patient's own act. Without: own references.
     fn occupational(&self, id: &PsIdNat) -> RuleId {
-        match self.dossier.is_expressly_authorised(id, self.now) {
-            true => RuleId::ExpressConsent,
-            false => RuleId::OccupationalMedicine,
-        }
+        let is_given = self.dossier.is_expressly_authorised(id, self.now);
+        if is_given { RuleId::ExpressConsent } else { RuleId::OccupationalMedicine }
     }
 
     /// Steps 13 to 16 of F.4, for the store to apply.

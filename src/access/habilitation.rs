@@ -77,7 +77,7 @@ impl Habilitation {
             return Err("`source` must say where the matrix comes from".to_owned());
         }
         let groups = read_groups(&file, terminology)?;
-        let read = |_: &EditionText, sheet: Sheet| read_cells(&file, &sheet, terminology);
+        let read = |sheet: &Sheet| read_cells(&file, sheet, terminology);
         let editions = Editions::read(&file.edition, read)?;
         Ok(Self { editions, groups, is_sample: file.sample, name: file.name })
     }

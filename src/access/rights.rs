@@ -177,7 +177,7 @@ impl Rights {
             }
         }
         let notes = &file.notes;
-        let read = |matrix| move |_: &EditionText, sheet: Sheet| read_cells(matrix, &sheet, notes);
+        let read = |matrix| move |sheet: &Sheet| read_cells(matrix, sheet, notes);
         Ok(Self {
             direct: Editions::read(&file.direct, read(Matrix::Direct))?,
             air: Editions::read(&file.air, read(Matrix::Air))?,

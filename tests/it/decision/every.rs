@@ -49,7 +49,7 @@ fn every_combination_is_decided_by_a_rule_and_by_the_one_that_was_reviewed() {
         facts.len(),
         ACTIONS.len()
     );
-    compare("every.md", &(head + &table(header, rows.collect())));
+    compare("every.md", &(head + &table(&header, &rows.collect::<Vec<_>>())));
 }
 
 /// What must hold of one decision, said again in other words than the code's.

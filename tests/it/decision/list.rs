@@ -1,5 +1,7 @@
 //! What the patient's list and the state of the record make of each right, with the rule that decided.
 
+use std::fmt::Write as _;
+
 use carnet::access::decide::Action;
 use carnet::access::rights::{Matrix, Standing};
 use carnet::domain::dossier::DossierState;
@@ -24,7 +26,8 @@ fn the_rules_of_the_list_are_those_that_were_reviewed() {
                 };
                 std::iter::once(situation.to_owned()).chain(columns.iter().map(cell)).collect()
             });
-            text += &format!("\n## {name}, {mode}\n\n{}", table(header.collect(), rows.collect()));
+            let table = table(&header.collect::<Vec<_>>(), &rows.collect::<Vec<_>>());
+            write!(text, "\n## {name}, {mode}\n\n{table}").expect("a text grows");
         }
     }
     compare("list.md", &text);

@@ -1,6 +1,7 @@
 //! The functional rights and the habilitation as decided, in the layout of the published matrices.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use carnet::access::decide::Action;
 use carnet::access::matrices::Matrices;
@@ -39,13 +40,13 @@ fn the_functional_rights_are_those_that_were_reviewed() {
             }
             rows.push(cells);
         }
-        text += &format!("\n## {name}\n\n{}", table(header.collect(), rows));
+        write!(text, "\n## {name}\n\n{}", table(&header.collect::<Vec<_>>(), &rows)).expect("a text grows");
     }
     text += "\n## Where this is not what was published\n\n";
     for ((matrix, row, published, decided), columns) in departures {
         let why = matrices.rights.departure(row).map_or_else(|| reason(row, published), |departure| &departure.why);
         let (name, columns) = (matrix.row_name(row), columns.join(", "));
-        text += &format!("- {matrix:?}, {name} ({columns}): {published} -> {decided}. {why}\n");
+        writeln!(text, "- {matrix:?}, {name} ({columns}): {published} -> {decided}. {why}").expect("a text grows");
     }
     compare("functional_rights.md", &text);
 }
@@ -55,7 +56,7 @@ fn the_habilitation_is_the_one_that_was_reviewed() {
     let (matrices, terminology) = (matrices(), Terminology::load().unwrap());
     let mut classes: Vec<String> = terminology.members(ValueSetName::Class).map(|class| class.code).collect();
     classes.sort();
-    let header = ["Profession".to_owned()].into_iter().chain(classes.iter().cloned()).collect();
+    let header: Vec<_> = ["Profession".to_owned()].into_iter().chain(classes.iter().cloned()).collect();
     let dossier = Facts { authorisation: Authorisation::ByPatient, ..Facts::NOTHING }.dossier();
     let rows = matrices.habilitation.groups().map(|(group, profession)| {
         let decided = ask(&matrices, Action::Retrieve, &direct(profession, Practice::Care, Purpose::Normal), &dossier);
@@ -70,7 +71,7 @@ fn the_habilitation_is_the_one_that_was_reviewed() {
     let text = format!(
         "# Habilitation: {}\n\n{kind}What an authorised professional reads of documents that are not theirs.\n\n{}",
         matrices.habilitation.name,
-        table(header, rows.collect())
+        table(&header, &rows.collect::<Vec<_>>())
     );
     compare("habilitation.md", &text);
 }

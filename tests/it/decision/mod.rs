@@ -12,7 +12,7 @@ use std::path::Path;
 /// Fails with the first line that differs, unless told to write the table.
 fn compare(name: &str, made: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decision").join(name);
-    if std::env::var("CARNET_DECISION").is_ok_and(|word| word == "write") {
+    if std::env::var_os("CARNET_DECISION").is_some_and(|word| word == "write") {
         return std::fs::write(&file, made).expect("the table is written");
     }
     let reviewed = std::fs::read_to_string(&file).unwrap_or_default();
@@ -24,9 +24,13 @@ fn compare(name: &str, made: &str) {
 }
 
 /// A table in the manner of Markdown, with columns of even width.
-fn table(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
+fn table(header: &[String], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        std::iter::once(&header).chain(&rows).map(|row| row[column].chars().count()).max().expect("a header")
+        std::iter::once(header)
+            .chain(rows.iter().map(Vec::as_slice))
+            .map(|row| row[column].chars().count())
+            .max()
+            .expect("a header")
     };
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     let line = |cells: &[String]| {
@@ -35,5 +39,5 @@ fn table(header: Vec<String>, rows: Vec<Vec<String>>) -> String {
     };
     let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     let body: String = rows.iter().map(|row| line(row)).collect();
-    format!("{}|-{}-|\n{body}", line(&header), rule.join("-|-"))
+    format!("{}|-{}-|\n{body}", line(header), rule.join("-|-"))
 }

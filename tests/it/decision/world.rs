@@ -87,6 +87,7 @@ impl Decided {
 
 /// What the record and its list say of one caller: each field on its own.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of the list that is there or not")]
 pub(super) struct Facts {
     pub(super) state: DossierState,
     pub(super) authorisation: Authorisation,
