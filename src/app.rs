@@ -54,6 +54,9 @@ impl App {
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
         let gateway = Gateway::open(Arc::clone(&config), clock).await?;
+        if gateway.matrices.habilitation.is_sample {
+            tracing::warn!("the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix");
+        }
         let (stop, stopped) = watch::channel(false);
         let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
         let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), gateway.clock.clone())?.map(Arc::new);

@@ -69,6 +69,8 @@ pub struct Dmp {
     pub structure_classes: StructureClasses,
     /// CSV `EG;EJ` of FINESS numbers: which sites a legal entity has. Empty: none is known.
     pub finess_table: PathBuf,
+    /// The habilitation matrix in force, in the form of `profiles/habilitation.toml`. Empty: that sample.
+    pub habilitation_matrix: PathBuf,
     /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
     pub homologations: Vec<String>,
 }
@@ -147,6 +149,7 @@ impl Default for Dmp {
             ins_domains: vec![InsDomain::Production],
             structure_classes: StructureClasses::new(),
             finess_table: PathBuf::new(),
+            habilitation_matrix: PathBuf::new(),
             homologations: Vec::new(),
         }
     }
@@ -200,8 +203,10 @@ impl Config {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
-        if !self.dmp.finess_table.as_os_str().is_empty() {
-            self.dmp.finess_table = base.join(&self.dmp.finess_table);
+        for path in [&mut self.dmp.finess_table, &mut self.dmp.habilitation_matrix] {
+            if !path.as_os_str().is_empty() {
+                *path = base.join(&*path);
+            }
         }
         if let Some(path) = self.sqlite_path() {
             self.store.database = format!("sqlite:{}", base.join(path).display());
@@ -266,7 +271,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("tls", tls::KEYS),
     ("revocation", revocation::KEYS),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
-    ("dmp", &["ins_domains", "structure_classes", "finess_table", "homologations"]),
+    ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
     ("limits", limits::KEYS),

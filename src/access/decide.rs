@@ -1,17 +1,26 @@
 //! The only maker of [`Permit`] and [`Denial`].
 //!
-//! First form of the decision table F.4: state of the record, block, purpose and oppositions, authorisation,
-//! mask. The matrices F.1 and F.3 as versioned data are the access issue's.
+//! One function of the caller, the record with the patient's list, the day, and the matrices of `profiles/`: the
+//! steps of F.4 in their order. What a matrix says is data; what no matrix says (the list, emergencies, the
+//! patient's portal) is here. The tables that it makes are printed in `tests/decision/`.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 
-use super::visibility::{Masked, Scope, Visibility};
+use super::matrices::Matrices;
+use super::rights::{Cell, Column, Rights, Row, Standing, Treating};
+use super::visibility::{Others, Shown, Visibility, listed_statuses};
+use crate::domain::code::Code;
+use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
-use crate::domain::national_id::{PsIdNat, StructIdNat};
-use crate::identity::caller::{Caller, CallerId, Practice, Purpose, StructurePurpose};
+use crate::domain::national_id::PsIdNat;
+use crate::domain::status::AvailabilityStatus;
+use crate::identity::caller::{Caller, CallerId, Practice, Purpose};
 
 /// Something a caller may want to do with one record: a closed set, each a type of its own.
 pub trait Act: sealed::Sealed + Send + Sync + 'static {
@@ -20,10 +29,12 @@ pub trait Act: sealed::Sealed + Send + Sync + 'static {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
+    Existence,
     Deposit,
     Consult,
     Retrieve,
     DeclareAuthorisation,
+    RemoveAuthorisation,
     SetList,
 }
 
@@ -35,6 +46,8 @@ macro_rules! acts {
     };
 }
 acts! {
+    /// Ask whether there is a record, and in which state (TD0.2).
+    Existence,
     /// Put a document into the record, or replace one.
     Deposit,
     /// Search, read metadata (TD3.1).
@@ -43,6 +56,8 @@ acts! {
     Retrieve,
     /// A professional declares that the patient authorised them (TD0.3).
     DeclareAuthorisation,
+    /// A professional ends the authorisation that names them (TD0.3).
+    RemoveAuthorisation,
     /// Change the patient's list or the mask of a document, by the patient's act.
     SetList
 }
@@ -88,6 +103,7 @@ pub struct Denial {
 /// The rule that decided, as the journal names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleId {
+    ExistenceIsOpen,
     DepositNeedsNoAuthorisation,
     OwnDocumentsOnly,
     Authorised,
@@ -103,12 +119,14 @@ pub enum RuleId {
     ModeConsultsNothing,
     ModeMayNot,
     OccupationalMedicine,
+    ExpressConsent,
     OtherPatient,
 }
 
 impl RuleId {
     pub fn code(self) -> &'static str {
         match self {
+            Self::ExistenceIsOpen => "F.1 TD0.2",
             Self::DepositNeedsNoAuthorisation => "F.4-8",
             Self::OwnDocumentsOnly => "F.1-5",
             Self::Authorised => "F.4-12",
@@ -124,116 +142,201 @@ impl RuleId {
             Self::ModeConsultsNothing => "B.3 mode consults nothing",
             Self::ModeMayNot => "F.4-7 mode",
             Self::OccupationalMedicine => "F.1-T own documents",
+            Self::ExpressConsent => "F.2 express consent",
             Self::OtherPatient => "C.2 token of another patient",
         }
     }
 }
 
 /// Decides whether `caller` may do `A` on `dossier` at `now`, and what they see of it.
-pub fn decide<A: Act>(caller: &Caller, dossier: &Dossier, now: Timestamp) -> Result<Permit<A>, Denial> {
-    if let DossierState::Closed { .. } = dossier.state {
-        return Err(Denial { rule: RuleId::Closed });
-    }
-    if caller.token().and_then(|token| token.statement.patient.as_ref()).is_some_and(|ins| !dossier.ins.contains(ins)) {
-        return Err(Denial { rule: RuleId::OtherPatient });
-    }
-    let own = |rule| (rule, Scope::OwnOnly, Masked::OwnOnly);
-    let decided = match (A::ACTION, caller) {
-        (Action::Deposit, Caller::Direct(..) | Caller::Employee(..) | Caller::Indirect(..) | Caller::Operator) => {
-            Ok(own(RuleId::DepositNeedsNoAuthorisation))
-        }
-        (Action::Retrieve, _) if !may_retrieve(caller) => Err(RuleId::ModeConsultsNothing),
-        (Action::Consult | Action::Retrieve, Caller::Direct(professional, purpose, _)) => match professional.practice {
-            Practice::Care => consult(&professional.id, None, purpose, dossier, now),
-            Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
-        },
-        (Action::Consult | Action::Retrieve, Caller::Air(professional, purpose, _)) => match professional.practice {
-            Practice::Care => consult(&professional.id, caller.structure_id(), purpose, dossier, now),
-            Practice::OccupationalMedicine => occupational(&professional.id, dossier, now).map(own),
-        },
-        (Action::Consult, Caller::Employee(..) | Caller::Indirect(..)) => Ok(own(RuleId::OwnDocumentsOnly)),
-        (Action::DeclareAuthorisation, Caller::Direct(professional, purpose, _)) => {
-            declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
-        }
-        (Action::DeclareAuthorisation, Caller::Air(professional, purpose, _)) => {
-            declare_authorisation(&professional.id, professional.practice, purpose, dossier, now).map(own)
-        }
-        // F.1 note 1: the authorisation goes to the structure.
-        (Action::DeclareAuthorisation, Caller::Employee(employee, StructurePurpose::Normal, _))
-            if employee.practice == Practice::Care =>
-        {
-            Ok(own(RuleId::Authorised))
-        }
-        (Action::SetList, Caller::PatientPortal(_) | Caller::Operator) => Ok(own(RuleId::PatientsOwnAct)),
-        (Action::Retrieve, Caller::Employee(..) | Caller::Indirect(..))
-        | (Action::Consult | Action::Retrieve, Caller::PatientPortal(_) | Caller::Operator) => {
-            Err(RuleId::ModeConsultsNothing)
-        }
-        (Action::Deposit | Action::DeclareAuthorisation | Action::SetList, _) => Err(RuleId::ModeMayNot),
-    };
-    let (rule, scope, masked) = decided.map_err(|rule| Denial { rule })?;
+pub fn decide<A: Act>(
+    matrices: &Matrices,
+    caller: &Caller,
+    dossier: &Dossier,
+    now: Timestamp,
+) -> Result<Permit<A>, Denial> {
+    let question = Question { matrices, caller, dossier, now, on: day_of(now) };
+    let (rule, others) = question.answer(A::ACTION).map_err(|rule| Denial { rule })?;
     let holder = caller.id();
-    let visibility = Visibility { scope, masked, holder: holder.clone() };
+    let visibility = Visibility { others, holder: holder.clone() };
     Ok(Permit { dossier: dossier.id, holder, rule, visibility, action: PhantomData })
 }
 
 /// Whether a caller's mode reads documents at all, whichever they are: a structure and its employees find references
 /// to their own (F.1 row TD3.2 and note 5, B.3), occupational medicine reads metadata.
-pub fn may_retrieve(caller: &Caller) -> bool {
-    match caller {
-        Caller::Direct(professional, ..) => professional.practice == Practice::Care,
-        Caller::Air(professional, ..) => professional.practice == Practice::Care,
-        Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => false,
-    }
+pub fn may_retrieve(matrices: &Matrices, caller: &Caller, now: Timestamp) -> bool {
+    let standing = matrices.rights.standing(caller, Treating::Other);
+    standing.is_some_and(|at| matrices.rights.cell(Row::Unmasked, at, day_of(now)) == Cell::Yes)
 }
 
-/// Steps 9 to 14 of F.4 for a professional who wants to read.
-fn consult(
-    professional: &PsIdNat,
-    structure: Option<&StructIdNat>,
-    purpose: &Purpose,
-    dossier: &Dossier,
+/// The rule that decided, and with a permit what of the documents of others it shows.
+type Answer = Result<(RuleId, Others), RuleId>;
+
+/// All that an answer depends on, but for the action.
+struct Question<'q> {
+    matrices: &'q Matrices,
+    caller: &'q Caller,
+    dossier: &'q Dossier,
     now: Timestamp,
-) -> Result<(RuleId, Scope, Masked), RuleId> {
-    if dossier.is_blocked(professional, now) {
-        return Err(RuleId::Blocked);
+    on: Date,
+}
+
+/// A column of the matrix that is about the caller, on one day.
+#[derive(Clone, Copy)]
+struct Cells<'q> {
+    rights: &'q Rights,
+    at: Standing,
+    on: Date,
+}
+
+impl Cells<'_> {
+    fn of(self, row: Row) -> Cell {
+        self.rights.cell(row, self.at, self.on)
     }
-    match purpose {
-        Purpose::BrisDeGlace { .. } if dossier.opposes_bris_de_glace(now) => Err(RuleId::OppositionBrisDeGlace),
-        Purpose::BrisDeGlace { .. } => Ok((RuleId::BrisDeGlace, Scope::Record, Masked::OwnOnly)),
-        Purpose::Centre15 if dossier.opposes_centre_15(now) => Err(RuleId::OppositionCentre15),
-        Purpose::Centre15 => Ok((RuleId::Centre15, Scope::Record, Masked::OwnOnly)),
-        Purpose::Normal if dossier.is_medecin_traitant(professional, now) => {
-            Ok((RuleId::MedecinTraitant, Scope::Record, Masked::Shown))
-        }
-        Purpose::Normal if dossier.is_authorised(professional, structure, now) => {
-            Ok((RuleId::Authorised, Scope::Record, Masked::OwnOnly))
-        }
-        Purpose::Normal => Err(RuleId::NotAuthorised),
+
+    fn grants(self, row: Row) -> bool {
+        self.of(row) != Cell::No
     }
 }
 
-/// F.1 column T: a médecin du travail deposits, and finds what they deposited. The rest of the record waits for the
-/// patient's express consent, which no line of the list says yet (F.2).
-fn occupational(professional: &PsIdNat, dossier: &Dossier, now: Timestamp) -> Result<RuleId, RuleId> {
-    if dossier.is_blocked(professional, now) { Err(RuleId::Blocked) } else { Ok(RuleId::OccupationalMedicine) }
-}
-
-/// F.1 row TD0.3: in normal mode only, and never by somebody whom the patient blocked.
-fn declare_authorisation(
-    professional: &PsIdNat,
-    practice: Practice,
-    purpose: &Purpose,
-    dossier: &Dossier,
-    now: Timestamp,
-) -> Result<RuleId, RuleId> {
-    if dossier.is_blocked(professional, now) {
-        return Err(RuleId::Blocked);
-    }
-    match (purpose, practice) {
-        (Purpose::Normal, Practice::Care) => Ok(RuleId::Authorised),
-        (_, Practice::OccupationalMedicine) | (Purpose::BrisDeGlace { .. } | Purpose::Centre15, _) => {
-            Err(RuleId::ModeMayNot)
+impl Question<'_> {
+    /// Steps 3, 7 and 8 of F.4; the rest where somebody reads.
+    fn answer(&self, action: Action) -> Answer {
+        let closed = matches!(self.dossier.state, DossierState::Closed { .. });
+        if closed && action != Action::Existence {
+            return Err(RuleId::Closed);
+        }
+        let about = self.caller.token().and_then(|token| token.statement.patient.as_ref());
+        if about.is_some_and(|ins| !self.dossier.ins.contains(ins)) {
+            return Err(RuleId::OtherPatient);
+        }
+        let Some(at) = self.matrices.rights.standing(self.caller, self.treating()) else {
+            return outside_the_matrices(action, self.caller);
+        };
+        let cells = Cells { rights: &self.matrices.rights, at, on: self.on };
+        match action {
+            Action::Existence if cells.grants(Row::Existence) => Ok((RuleId::ExistenceIsOpen, Others::Nothing)),
+            Action::Deposit if cells.grants(Row::Deposit) || cells.grants(Row::DepositByCpe) => {
+                Ok((RuleId::DepositNeedsNoAuthorisation, Others::Nothing))
+            }
+            Action::Consult if cells.of(Row::Metadata) == Cell::Yes => self.read(action, cells),
+            Action::Consult if cells.grants(Row::OwnReference) => Ok((RuleId::OwnDocumentsOnly, Others::Nothing)),
+            Action::Retrieve if cells.of(Row::Unmasked) == Cell::Yes => self.read(action, cells),
+            Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
+            Action::DeclareAuthorisation if cells.grants(Row::DeclareAuthorised) => self.write_own_line(),
+            Action::RemoveAuthorisation if cells.grants(Row::RemoveOwnAuthorisation) => self.write_own_line(),
+            Action::Existence
+            | Action::Deposit
+            | Action::DeclareAuthorisation
+            | Action::RemoveAuthorisation
+            | Action::SetList => Err(RuleId::ModeMayNot),
         }
     }
+
+    fn treating(&self) -> Treating {
+        match self.caller.professional_id() {
+            Some(id) if self.dossier.is_medecin_traitant(id, self.now) => Treating::MedecinTraitant,
+            _ => Treating::Other,
+        }
+    }
+
+    /// Steps 9 to 12 of F.4, for a professional who wants to read.
+    fn read(&self, action: Action, cells: Cells<'_>) -> Answer {
+        let (id, profession) = match self.caller {
+            Caller::Direct(who, ..) => (&who.id, &who.profession),
+            Caller::Air(who, ..) => (&who.id, &who.profession),
+            Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => {
+                return Err(RuleId::ModeConsultsNothing);
+            }
+        };
+        if self.dossier.is_blocked(id, self.now) {
+            return Err(RuleId::Blocked);
+        }
+        let rule = if cells.at.column == Column::T { self.occupational(id) } else { self.entitled(id)? };
+        match rule {
+            RuleId::OccupationalMedicine => Ok((rule, Others::Nothing)),
+            _ => Ok((rule, Others::Shown(self.shown(action, cells, profession)))),
+        }
+    }
+
+    /// What lets a professional read, by their purpose.
+    fn entitled(&self, id: &PsIdNat) -> Result<RuleId, RuleId> {
+        let (dossier, now) = (self.dossier, self.now);
+        match self.caller.purpose() {
+            Purpose::BrisDeGlace { .. } if dossier.opposes_bris_de_glace(now) => Err(RuleId::OppositionBrisDeGlace),
+            Purpose::BrisDeGlace { .. } => Ok(RuleId::BrisDeGlace),
+            Purpose::Centre15 if dossier.opposes_centre_15(now) => Err(RuleId::OppositionCentre15),
+            Purpose::Centre15 => Ok(RuleId::Centre15),
+            Purpose::Normal if dossier.is_medecin_traitant(id, now) => Ok(RuleId::MedecinTraitant),
+            Purpose::Normal if dossier.is_authorised(id, self.caller.structure_id(), now) => Ok(RuleId::Authorised),
+            Purpose::Normal => Err(RuleId::NotAuthorised),
+        }
+    }
+
+    /// F.1 column T has metadata; the law wants the patient's express consent (CSP L1111-17, L1111-18) whatever the
+    /// purpose, which is an authorisation of this person by the patient's own act. Without: own references.
+    fn occupational(&self, id: &PsIdNat) -> RuleId {
+        let is_given = self.dossier.is_expressly_authorised(id, self.now);
+        if is_given { RuleId::ExpressConsent } else { RuleId::OccupationalMedicine }
+    }
+
+    /// Steps 13 to 16 of F.4, for the store to apply.
+    fn shown(&self, action: Action, cells: Cells<'_>, profession: &Code) -> Shown {
+        let is_given = |status: &AvailabilityStatus| cells.of(row_of_status(*status)) == Cell::Yes;
+        let statuses: BTreeSet<_> = match action {
+            Action::Retrieve => AvailabilityStatus::ALL.into_iter().filter(is_given).collect(),
+            _ => listed_statuses(),
+        };
+        let hides = |label: &VisibilityLabel| cells.of(row_of_label(*label)) != Cell::Yes;
+        let hidden_by = VisibilityLabel::ALL.into_iter().filter(hides).collect();
+        Shown { statuses, hidden_by, readable: self.matrices.habilitation.readable(profession, self.on) }
+    }
+
+    /// TD0.3: never by somebody whom the patient blocked, nor for occupational medicine, whose consent the patient
+    /// gives (F.1 column T).
+    fn write_own_line(&self) -> Answer {
+        match self.caller {
+            Caller::Employee(employee, ..) if employee.practice == Practice::OccupationalMedicine => {
+                Err(RuleId::ModeMayNot)
+            }
+            other if other.professional_id().is_some_and(|id| self.dossier.is_blocked(id, self.now)) => {
+                Err(RuleId::Blocked)
+            }
+            _ => Ok((RuleId::Authorised, Others::Nothing)),
+        }
+    }
+}
+
+/// The portal carries the patient's acts, the operator acts on the patient's written demand and migrates; neither
+/// reads (F.4-4).
+fn outside_the_matrices(action: Action, caller: &Caller) -> Answer {
+    match action {
+        Action::Existence | Action::SetList => Ok((RuleId::PatientsOwnAct, Others::Nothing)),
+        Action::Deposit if *caller == Caller::Operator => Ok((RuleId::DepositNeedsNoAuthorisation, Others::Nothing)),
+        Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
+        Action::Deposit | Action::DeclareAuthorisation | Action::RemoveAuthorisation => Err(RuleId::ModeMayNot),
+    }
+}
+
+fn row_of_status(status: AvailabilityStatus) -> Row {
+    match status {
+        AvailabilityStatus::Approved => Row::Unmasked,
+        AvailabilityStatus::Deprecated => Row::Obsolete,
+        AvailabilityStatus::Archived => Row::Archived,
+        AvailabilityStatus::Deleted => Row::Deleted,
+    }
+}
+
+/// Notes 6 and 7 of F.1: a cell that is not a plain yes leaves a masked document to its depositor and its authors. No
+/// line of the list allows more in emergencies yet (note 7).
+fn row_of_label(label: VisibilityLabel) -> Row {
+    match label {
+        VisibilityLabel::MasquePs => Row::MaskedToPs,
+        VisibilityLabel::InvisiblePatient | VisibilityLabel::InvisibleRepresentantsLegaux => Row::InvisibleToPatient,
+    }
+}
+
+/// Matrices change by the day, as value sets do.
+fn day_of(now: Timestamp) -> Date {
+    now.to_zoned(TimeZone::UTC).date()
 }

@@ -1,4 +1,8 @@
-//! The access decision: pure, one entry point. Source: domain F.
+//! The access decision: pure, one entry point, from data that a doctor can read. Source: domain F.
 
 pub mod decide;
+pub mod habilitation;
+pub mod matrices;
+pub mod rights;
+pub mod sheet;
 pub mod visibility;

@@ -1,31 +1,112 @@
 //! Which entries of a record a permit covers.
 //!
-//! `store` compiles these fields into SQL in one place, for searches, counts, single reads and associations
-//! alike: nothing is filtered after a query.
+//! `store` compiles a [`Visibility`] into SQL in one place, for searches, counts, single reads and associations
+//! alike: nothing is filtered after a query. [`Visibility::shows`] says the same of one entry; a test of the
+//! compiler holds the two against each other for every combination. Source: F.4 (13 to 16).
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::domain::confidentiality::VisibilityLabel;
+use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
 
 /// What a permit lets its holder see of one record.
+///
+/// Whoever deposited a document or is an author of it sees it whatever its label and class (R1111-49, F.1 note 6),
+/// until it is deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Visibility {
-    pub scope: Scope,
-    pub masked: Masked,
     /// Whose documents count as "own".
     pub holder: CallerId,
+    pub others: Others,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// Every entry that no label hides.
-    Record,
-    /// Only entries that the holder deposited or is an author of.
-    OwnOnly,
+/// What of the documents of others.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Others {
+    Nothing,
+    Shown(Shown),
 }
 
-/// What becomes of entries labelled MASQUE_PS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Masked {
-    Shown,
-    /// Shown to the depositor and the authors only. Source: R1111-49, F.1 note 6.
-    OwnOnly,
+/// An entry is shown if nothing of this hides it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shown {
+    pub statuses: BTreeSet<AvailabilityStatus>,
+    /// Labels that hide.
+    pub hidden_by: BTreeSet<VisibilityLabel>,
+    pub readable: Readable,
+}
+
+/// Classes of documents. The class alone is compared: each code is in J57 once, and the class is never the sender's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Readable {
+    Every,
+    Classes(Arc<BTreeSet<String>>),
+}
+
+/// What decides of one entry.
+#[derive(Debug, Clone, Copy)]
+pub struct EntryFacts<'a> {
+    pub own: bool,
+    pub status: AvailabilityStatus,
+    pub labels: &'a BTreeSet<VisibilityLabel>,
+    pub class_code: &'a str,
+}
+
+impl Visibility {
+    /// The whole record, for acts that no label stands against: the patient's own.
+    pub fn whole(holder: CallerId) -> Self {
+        Self { holder, others: Others::Shown(Shown::whole()) }
+    }
+
+    pub fn shows(&self, entry: &EntryFacts<'_>) -> bool {
+        self.shows_status(entry.status) && (entry.own || self.others.show(entry))
+    }
+
+    /// Deleted entries are outside for everybody whose permit does not say otherwise, own ones included (F.4-16).
+    fn shows_status(&self, status: AvailabilityStatus) -> bool {
+        status != AvailabilityStatus::Deleted || self.shows_deleted()
+    }
+
+    pub fn shows_deleted(&self) -> bool {
+        matches!(&self.others, Others::Shown(shown) if shown.statuses.contains(&AvailabilityStatus::Deleted))
+    }
+}
+
+impl Others {
+    fn show(&self, entry: &EntryFacts<'_>) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Shown(Shown { statuses, hidden_by, readable }) => {
+                statuses.contains(&entry.status)
+                    && hidden_by.is_disjoint(entry.labels)
+                    && readable.contains(entry.class_code)
+            }
+        }
+    }
+}
+
+impl Shown {
+    fn whole() -> Self {
+        Self { statuses: listed_statuses(), hidden_by: BTreeSet::new(), readable: Readable::Every }
+    }
+}
+
+impl Readable {
+    pub fn nothing() -> Self {
+        Self::Classes(Arc::default())
+    }
+
+    pub fn contains(&self, class_code: &str) -> bool {
+        match self {
+            Self::Every => true,
+            Self::Classes(classes) => classes.contains(class_code),
+        }
+    }
+}
+
+/// What a search may list: everything but what was deleted (F.4-16).
+pub(super) fn listed_statuses() -> BTreeSet<AvailabilityStatus> {
+    AvailabilityStatus::ALL.into_iter().filter(|status| *status != AvailabilityStatus::Deleted).collect()
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::consent::{Consent, ConsentKind, Grantee};
+use super::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
 use super::ids::DossierId;
 use super::ins::Ins;
 use super::national_id::{PsIdNat, StructIdNat};
@@ -55,6 +55,13 @@ impl Dossier {
             ConsentKind::Authorisation(Grantee::Structure(named)) => Some(named) == structure,
             _ => false,
         })
+    }
+
+    /// By name, and by the patient's own act: what the law wants of occupational medicine (CSP L1111-18).
+    pub fn is_expressly_authorised(&self, ps: &PsIdNat, now: Timestamp) -> bool {
+        let names = |kind: &ConsentKind| matches!(kind, ConsentKind::Authorisation(Grantee::Professional(named)) if named == ps);
+        let lines = self.consents.iter().filter(|consent| consent.in_force(now));
+        lines.filter(|consent| names(&consent.kind)).any(|consent| consent.declared_by == DeclaredBy::Patient)
     }
 
     pub fn opposes_bris_de_glace(&self, now: Timestamp) -> bool {

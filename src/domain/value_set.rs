@@ -92,6 +92,12 @@ impl Terminology {
         self.member(set, code).is_some_and(|member| (member.from..member.until).contains(&on))
     }
 
+    /// Every member of a set, whatever the day.
+    pub fn members(&self, set: ValueSetName) -> impl Iterator<Item = Code> {
+        let members = self.sets[&set].members.iter();
+        members.flat_map(|(code, bearers)| bearers.iter().map(move |member| Code::new(&member.system, code)))
+    }
+
     /// The class that a type belongs to: J66 with ASS_X16, and a written-down fallback for the six types without one.
     pub fn class_of(&self, type_code: &Code) -> Option<Code> {
         let class = self.member(ValueSetName::Type, type_code)?.class.as_deref()?;

@@ -1,11 +1,14 @@
 //! The patient's list: TD0.3 by a professional, everything else by the patient's own act. Source: F.1, F.2.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{ConsentOutcome, ConsentProvision, ConsentRequest, ConsentState, Journaled};
-use crate::access::decide::{DeclareAuthorisation, Denial, Permit, SetList, decide};
+use crate::access::decide::{DeclareAuthorisation, Denial, Permit, RemoveAuthorisation, RuleId, SetList, decide};
+use crate::access::matrices::Matrices;
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
 use crate::domain::dossier::Dossier;
@@ -30,10 +33,10 @@ impl Gateway {
             return Err(self.turn_away(caller, refusal.into()).await);
         }
         let attempt = self.attempt(caller, Action::SetConsent);
-        let asking = caller.clone();
+        let (matrices, asking) = (Arc::clone(&self.matrices), caller.clone());
         let write = self.store.write("set_consent", move |tx| {
             Box::pin(async move {
-                let (event, outcome) = set(tx, &attempt, &asking, request).await?;
+                let (event, outcome) = set(tx, &attempt, &matrices, &asking, request).await?;
                 record(tx, &event)?;
                 Ok(outcome)
             })
@@ -130,6 +133,7 @@ type Set = (Event, Result<ConsentOutcome, Failure>);
 async fn set(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
+    matrices: &Matrices,
     caller: &Caller,
     request: ConsentRequest,
 ) -> Result<Set, store::Error> {
@@ -147,16 +151,15 @@ async fn set(
             let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
             return Ok((event, Err(Failure::Journaled(vec![refusal]))));
         }
-        return match decide::<DeclareAuthorisation>(caller, &dossier, attempt.now) {
-            Ok(permit) => {
+        return match declare(matrices, caller, &dossier, request.state, attempt.now) {
+            Ok(rule) => {
                 let declared_by = DeclaredBy::Professional(professional);
-                let rule = permit.rule().code();
-                write_line(tx, attempt, &dossier, request, declared_by, rule).await
+                write_line(tx, attempt, &dossier, request, declared_by, rule.code()).await
             }
             Err(denial) => Ok(denied(attempt, &dossier, denial)),
         };
     }
-    match decide::<SetList>(caller, &dossier, attempt.now) {
+    match decide::<SetList>(matrices, caller, &dossier, attempt.now) {
         Ok(permit) => match request.provision {
             ConsentProvision::Mask(document) => {
                 mask(tx, attempt, &permit, request.patient, document, request.state).await
@@ -166,6 +169,24 @@ async fn set(
             }
         },
         Err(denial) => Ok(denied(attempt, &dossier, denial)),
+    }
+}
+
+/// TD0.3: declaring an authorisation and ending it are rows of their own (F.1).
+fn declare(
+    matrices: &Matrices,
+    caller: &Caller,
+    dossier: &Dossier,
+    state: ConsentState,
+    now: Timestamp,
+) -> Result<RuleId, Denial> {
+    match state {
+        ConsentState::Active => {
+            decide::<DeclareAuthorisation>(matrices, caller, dossier, now).map(|permit| permit.rule())
+        }
+        ConsentState::Inactive => {
+            decide::<RemoveAuthorisation>(matrices, caller, dossier, now).map(|permit| permit.rule())
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::frame::Attempt;
 use super::gateway::Gateway;
 use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
+use crate::access::matrices::Matrices;
 use crate::domain::association::{Association, RelationKind};
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata};
 use crate::domain::ids::{EntryUuid, LogicalId};
@@ -68,9 +69,10 @@ impl Gateway {
         contents: Vec<Spooled>,
     ) -> Result<Result<DepositOutcome, Vec<Refusal>>, Failure> {
         let submission = self.place(submission, contents).await?;
+        let matrices = Arc::clone(&self.matrices);
         let write = self.store.write("deposit", move |tx| {
             Box::pin(async move {
-                let (event, outcome) = store_submission(tx, &attempt, &caller, submission).await?;
+                let (event, outcome) = store_submission(tx, &attempt, &matrices, &caller, submission).await?;
                 record(tx, &event)?;
                 Ok(outcome)
             })
@@ -99,6 +101,7 @@ type Stored = (Event, Result<DepositOutcome, Vec<Refusal>>);
 async fn store_submission(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
+    matrices: &Matrices,
     caller: &Caller,
     placed: PlacedSubmission,
 ) -> Result<Stored, store::Error> {
@@ -116,7 +119,7 @@ async fn store_submission(
         return Ok(refused(attempt, Subject::Unknown, vec![refusal]));
     };
     let subject = Subject::of(dossier.id);
-    let permit = match decide::<Deposit>(caller, &dossier, attempt.now) {
+    let permit = match decide::<Deposit>(matrices, caller, &dossier, attempt.now) {
         Ok(permit) => permit,
         Err(denial) => return Ok((attempt.denied(dossier.id, denial), Err(vec![denied(denial)]))),
     };

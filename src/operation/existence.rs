@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
+use super::frame::access_denied;
 use super::gateway::Gateway;
 use super::outcome::{AuthorisationStatus, Existence, Journaled};
+use crate::access::decide::{Existence as Asked, decide};
 use crate::domain::dossier::Dossier;
 use crate::domain::ins::Ins;
 use crate::identity::caller::Caller;
@@ -22,15 +24,21 @@ impl Gateway {
         let read =
             self.store.read("existence", move |tx| Box::pin(async move { dossier::find_by_ins(tx, &asked).await }));
         let found = read.await.map_err(Failure::from)?;
-        let event = match &found {
-            Some(dossier) => {
-                let result = Outcome::Done { rule: "F.1 TD0.2".to_owned() };
-                attempt.event(Subject::of(dossier.id), result, Vec::new())
-            }
-            None => attempt.not_found(Subject::Unknown),
+        let Some(dossier) = found else {
+            self.write_line(attempt.not_found(Subject::Unknown)).await?;
+            return Ok(Journaled::new(None));
         };
-        self.write_line(event).await?;
-        Ok(Journaled::new(found.map(|dossier| describe(dossier, ins, caller, attempt.now))))
+        match decide::<Asked>(&self.matrices, caller, &dossier, attempt.now) {
+            Ok(permit) => {
+                let result = Outcome::Done { rule: permit.rule().code().to_owned() };
+                self.write_line(attempt.event(Subject::of(permit.dossier()), result, Vec::new())).await?;
+                Ok(Journaled::new(Some(describe(dossier, ins, caller, attempt.now))))
+            }
+            Err(denial) => {
+                self.write_line(attempt.denied(dossier.id, denial)).await?;
+                Err(access_denied())
+            }
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::access::matrices::Matrices;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::value_set::Terminology;
@@ -22,6 +23,8 @@ use crate::store::replay::SharedMemory;
 pub struct Gateway {
     pub config: Arc<Config>,
     pub terminology: Arc<Terminology>,
+    /// The rights and the habilitation that decide with the patient's list.
+    pub matrices: Arc<Matrices>,
     pub clock: Clock,
     pub spool: SpoolSettings,
     /// One for all faces: a caller has its share of the gateway, not of each of them.
@@ -41,6 +44,7 @@ impl Gateway {
         let finess = finess.map_err(|error| Fault::new("dmp.finess_table", error))?;
         let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
         let terminology = Terminology::load().map_err(|error| Fault::new("tables of the standard", error))?;
+        let matrices = Arc::new(load_matrices(&config, &terminology)?);
         let file = config.sqlite_path().ok_or_else(|| Fault::new("store.database", "not an SQLite address"))?;
         let room = Room { bytes_max: config.store.bytes_max, free_bytes_min: config.store.free_bytes_min };
         let store = Store::open_sqlite(file, &config.documents_path(), room)
@@ -57,7 +61,7 @@ impl Gateway {
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
         let turnstile = Arc::new(Turnstile::new(&config.limits));
         let terminology = Arc::new(terminology);
-        Ok(Self { config, terminology, clock, spool, turnstile, structures, store, readers, writers })
+        Ok(Self { config, terminology, matrices, clock, spool, turnstile, structures, store, readers, writers })
     }
 
     /// The assertions that any gateway on this database was shown.
@@ -69,6 +73,17 @@ impl Gateway {
     pub async fn is_ready(&self) -> bool {
         self.store.probe().await.is_ok()
     }
+}
+
+/// The matrices that are compiled in, or with the operator's habilitation matrix where there is one.
+fn load_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices, Fault> {
+    let file = &config.dmp.habilitation_matrix;
+    let fault = |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("dmp.habilitation_matrix", error);
+    if file.as_os_str().is_empty() {
+        return Matrices::load(terminology).map_err(|error| Fault::new("tables of the standard", error));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| fault(error.into()))?;
+    Matrices::load_with(&file.display().to_string(), &text, terminology).map_err(|error| fault(error.into()))
 }
 
 const READERS: usize = 4;

@@ -29,8 +29,8 @@ impl Gateway {
     /// The document itself. Absent and hidden: `Rule::NotFound`; a caller whose mode reads none: `ModeRefused`,
     /// whether the document exists or not.
     pub async fn retrieve(&self, caller: &Caller, id: LogicalId) -> Result<Journaled<Retrieved>, Failure> {
-        if !may_retrieve(caller) {
-            const EXPECTED: &str = "a professional with their own card, or named by a token (AIR): others find \
+        if !may_retrieve(&self.matrices, caller, self.clock.now()) {
+            const EXPECTED: &str = "a health professional with their own card, or named by a token (AIR): others find \
                                     references and read no document";
             let refusal = Refusal::new(Rule::ModeRefused, "caller", caller.mode(), EXPECTED);
             return Err(self.turn_away(caller, refusal.into()).await);

@@ -1,5 +1,7 @@
 //! Search: criteria -> entries and totals, through the decision, behind the journal. TD3.1, TD3.2 by id.
 
+use std::sync::Arc;
+
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
@@ -39,11 +41,12 @@ impl Gateway {
             return Err(self.turn_away(caller, refusal.into()).await);
         }
         let attempt = self.attempt(caller, Action::Search);
-        let (asking, wanted, now) = (caller.clone(), criteria.clone(), attempt.now);
+        let (matrices, asking, wanted, now) =
+            (Arc::clone(&self.matrices), caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
             Box::pin(async move {
                 let Some(dossier) = dossier_of(tx, &wanted).await? else { return Ok(Reading::NoDossier) };
-                match decide::<Consult>(&asking, &dossier, now) {
+                match decide::<Consult>(&matrices, &asking, &dossier, now) {
                     Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
                     Err(denial) => Ok(Reading::Denied(dossier.id, denial)),
                 }
@@ -75,14 +78,14 @@ impl Gateway {
         attempt: &Attempt,
         id: LogicalId,
     ) -> Result<(DocumentEntry, Location), Failure> {
-        let (asking, now) = (caller.clone(), attempt.now);
+        let (matrices, asking, now) = (Arc::clone(&self.matrices), caller.clone(), attempt.now);
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
                 let Some(dossier_id) = document_entry::find_dossier(tx, id).await? else {
                     return Ok(Reading::NoDossier);
                 };
                 let dossier = dossier::load(tx, dossier_id).await?;
-                match decide::<A>(&asking, &dossier, now) {
+                match decide::<A>(&matrices, &asking, &dossier, now) {
                     Ok(permit) => {
                         let found = find_one(tx, &permit, &EntryName::Logical(id)).await?;
                         Ok(Reading::Permitted(permit, found))

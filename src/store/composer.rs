@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
-use crate::access::visibility::{Masked, Scope, Visibility};
-use crate::domain::confidentiality::VisibilityLabel;
+use crate::access::visibility::{Others, Readable, Shown, Visibility};
+use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
 
 pub(super) struct Composer {
@@ -49,22 +49,64 @@ impl Composer {
     /// Adds the condition that `alias` (a `document_entry`) is visible: the one place where
     /// [`Visibility`] becomes SQL, shared by search, counts, single reads and associations.
     pub(super) fn push_visibility(&mut self, alias: &'static str, visibility: &Visibility) {
-        self.push(" AND ");
-        self.push(alias);
-        self.push(".status <> 'deleted'");
-        if visibility.scope == Scope::OwnOnly {
+        if !visibility.shows_deleted() {
             self.push(" AND ");
-            self.push_own(alias, &visibility.holder);
+            self.push_status_is_not(alias, AvailabilityStatus::Deleted);
         }
-        if visibility.masked == Masked::OwnOnly {
-            self.push(" AND (NOT EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = ");
+        match &visibility.others {
+            Others::Nothing => {
+                self.push(" AND ");
+                self.push_own(alias, &visibility.holder);
+            }
+            Others::Shown(shown) if hides(shown) => {
+                self.push(" AND ((");
+                self.push_shown(alias, shown);
+                self.push(") OR ");
+                self.push_own(alias, &visibility.holder);
+                self.push(")");
+            }
+            Others::Shown(_) => {}
+        }
+    }
+
+    /// Adds what `shown` wants of the entries of others, at least one condition.
+    fn push_shown(&mut self, alias: &'static str, shown: &Shown) {
+        let mut and = "";
+        for status in hidden_statuses(shown) {
+            self.push(and);
+            self.push_status_is_not(alias, status);
+            and = " AND ";
+        }
+        if !shown.hidden_by.is_empty() {
+            self.push(and);
+            self.push("NOT EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = ");
             self.push(alias);
-            self.push(".entry_id AND l.label = ");
-            self.push_param(VisibilityLabel::MasquePs.code().into());
-            self.push(") OR ");
-            self.push_own(alias, &visibility.holder);
-            self.push(")");
+            self.push(".entry_id AND l.label IN (");
+            self.push_list(shown.hidden_by.iter().map(|label| label.code().into()));
+            self.push("))");
+            and = " AND ";
         }
+        match &shown.readable {
+            Readable::Every => {}
+            Readable::Classes(classes) if classes.is_empty() => {
+                self.push(and);
+                self.push("1 = 0");
+            }
+            Readable::Classes(classes) => {
+                self.push(and);
+                self.push(alias);
+                self.push(".class_code IN (");
+                self.push_list(classes.iter().map(|class| class.as_str().into()));
+                self.push(")");
+            }
+        }
+    }
+
+    fn push_status_is_not(&mut self, alias: &'static str, status: AvailabilityStatus) {
+        self.push(alias);
+        self.push(".status <> '");
+        self.push(status.word());
+        self.push("'");
     }
 
     /// The holder deposited the entry, or one of its authors bears the holder's national identifier.
@@ -97,3 +139,16 @@ impl Composer {
         tx.fetch_composed(self.text, self.params).await
     }
 }
+
+/// Deleted entries have a condition of their own, for they are hidden from their holder, too.
+fn hidden_statuses(shown: &Shown) -> impl Iterator<Item = AvailabilityStatus> {
+    let kept = |status: &AvailabilityStatus| *status != AvailabilityStatus::Deleted;
+    AvailabilityStatus::ALL.into_iter().filter(kept).filter(|status| !shown.statuses.contains(status))
+}
+
+fn hides(shown: &Shown) -> bool {
+    !shown.hidden_by.is_empty() || shown.readable != Readable::Every || hidden_statuses(shown).next().is_some()
+}
+
+#[cfg(test)]
+mod tests;

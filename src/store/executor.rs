@@ -420,7 +420,7 @@ impl<T: Into<Param>> From<Option<T>> for Param {
     }
 }
 
-fn bind(params: Vec<Param>) -> Result<SqliteArguments, Error> {
+pub(super) fn bind(params: Vec<Param>) -> Result<SqliteArguments, Error> {
     let mut arguments = SqliteArguments::default();
     for param in params {
         let added = match param {

@@ -12,7 +12,7 @@ use super::error::Error;
 use super::executor::{Param, Tx};
 use super::volume::Location;
 use crate::access::decide::{Act, Consult, Permit, SetList};
-use crate::access::visibility::{Masked, Scope, Visibility};
+use crate::access::visibility::Visibility;
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
@@ -83,7 +83,7 @@ pub async fn find_by_owner(
     permit: &Permit<SetList>,
     name: &EntryName,
 ) -> Result<Option<DocumentEntry>, Error> {
-    let visibility = Visibility { scope: Scope::Record, masked: Masked::Shown, holder: permit.holder().clone() };
+    let visibility = Visibility::whole(permit.holder().clone());
     Ok(select_one(tx, permit.dossier(), &visibility, name).await?.map(|(entry, _)| entry))
 }
 

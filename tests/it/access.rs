@@ -88,6 +88,55 @@ async fn a_masked_document_stays_visible_to_its_depositor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_class_that_a_profession_does_not_read_is_nowhere_to_be_seen() {
+    let gateway = TestGateway::start().await;
+    let hospital = gateway.hospital();
+    let imaging = hospital.deposited(&Document::imaging_report()).await;
+    let report = hospital.deposited(&Document::blood_test()).await;
+    let technician = gateway.professional(MARTIN, 86, &[]);
+    technician.declare_authorisation(&super::support::gateway::patient()).await;
+    assert_eq!(technician.found("").await, std::slice::from_ref(&report));
+    assert_eq!(technician.search("").await.json()["total"], 1);
+    assert_eq!(technician.get(&format!("/Binary/{report}")).await.status, StatusCode::OK);
+    for path in ["DocumentReference", "Binary"] {
+        let hidden = technician.get(&format!("/{path}/{imaging}")).await;
+        let absent = technician.get(&format!("/{path}/{ABSENT}")).await;
+        assert_eq!(hidden.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(hidden.without_id(), absent.without_id(), "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profession_in_no_row_finds_and_reads_its_own_alone() {
+    let gateway = TestGateway::start().await;
+    gateway.hospital().deposited(&Document::discharge_letter()).await;
+    let unknown = gateway.professional(MARTIN, 99, &[]);
+    unknown.declare_authorisation(&super::support::gateway::patient()).await;
+    assert!(unknown.found("").await.is_empty());
+    let own = unknown.deposited(&Document::discharge_letter()).await;
+    assert_eq!(unknown.found("").await, std::slice::from_ref(&own));
+    assert_eq!(unknown.get(&format!("/Binary/{own}")).await.status, StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_habilitation_matrix_decides_in_place_of_the_sample() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("habilitation.toml");
+    let sample = include_str!("../../profiles/habilitation.toml");
+    let cells = "| Technicien de laboratoire                   | ●  | -  | -  |";
+    assert!(sample.contains(cells));
+    std::fs::write(&file, sample.replace(cells, "| Technicien de laboratoire                   | -  | -  | ●  |"))
+        .unwrap();
+    let gateway = TestGateway::builder().configured(|config| config.dmp.habilitation_matrix = file).start().await;
+    let hospital = gateway.hospital();
+    let imaging = hospital.deposited(&Document::imaging_report()).await;
+    hospital.deposited(&Document::blood_test()).await;
+    let technician = gateway.professional(MARTIN, 86, &[]);
+    technician.declare_authorisation(&super::support::gateway::patient()).await;
+    assert_eq!(technician.found("").await, [imaging]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replacement_of_a_masked_document_does_not_tell_of_it() {
     let gateway = TestGateway::start().await;
     let hospital = gateway.hospital();

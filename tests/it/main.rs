@@ -12,6 +12,7 @@ mod bearer;
 mod certificates;
 mod corpus;
 mod crash;
+mod decision;
 mod deposit;
 mod handshake;
 mod http2;

@@ -38,6 +38,10 @@ impl Document {
         Self::of(Specimen::cr_bio(), patient())
     }
 
+    pub(crate) fn imaging_report() -> Self {
+        Self::of(Specimen::cr_img(), patient())
+    }
+
     pub(crate) fn discharge_letter_of(patient: Ins) -> Self {
         Self::of(Specimen::ldl_ses(), patient)
     }

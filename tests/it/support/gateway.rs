@@ -103,12 +103,15 @@ impl TestGateway {
 
     /// A doctor of that RPPS number, in direct mode, without any right yet.
     pub(crate) fn doctor(&self, id: &str) -> Caller {
+        self.professional(id, 10, &["SM54"])
+    }
+
+    /// Somebody of a profession (TRE_G15), in direct mode, without any right yet.
+    pub(crate) fn professional(&self, id: &str, profession: u8, savoir_faire: &[&str]) -> Caller {
         let ps_id = id.parse().expect("PS_IdNat");
         let (family, given) = ("MARTIN".to_owned(), "Claire".to_owned());
-        self.caller(
-            id,
-            &Holder::Professional { ps_id, family, given, profession: 10, savoir_faire: vec!["SM54".to_owned()] },
-        )
+        let savoir_faire = savoir_faire.iter().map(|&code| code.to_owned()).collect();
+        self.caller(id, &Holder::Professional { ps_id, family, given, profession, savoir_faire })
     }
 
     /// A doctor whom the patient of the tests has authorised.

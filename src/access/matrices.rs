@@ -1,0 +1,25 @@
+//! Both kinds of matrices that a decision looks into, loaded and checked at start.
+
+use super::habilitation::Habilitation;
+use super::rights::Rights;
+use super::sheet::MatrixError;
+use crate::domain::value_set::Terminology;
+
+/// The functional rights (F.1) and the habilitation (F.3).
+#[derive(Debug)]
+pub struct Matrices {
+    pub rights: Rights,
+    pub habilitation: Habilitation,
+}
+
+impl Matrices {
+    /// What is compiled in, the sample of the habilitation matrix included.
+    pub fn load(terminology: &Terminology) -> Result<Self, MatrixError> {
+        Ok(Self { rights: Rights::load()?, habilitation: Habilitation::load_sample(terminology)? })
+    }
+
+    /// The same with the operator's habilitation matrix, `text` of `file`.
+    pub fn load_with(file: &str, text: &str, terminology: &Terminology) -> Result<Self, MatrixError> {
+        Ok(Self { rights: Rights::load()?, habilitation: Habilitation::load(file, text, terminology)? })
+    }
+}

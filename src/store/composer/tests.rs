@@ -1,0 +1,115 @@
+//! The compiled condition against [`Visibility::shows`], for every combination of what either depends on.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _, Row as _};
+
+use super::super::executor::bind;
+use super::*;
+use crate::access::visibility::EntryFacts;
+use crate::domain::confidentiality::VisibilityLabel;
+
+const HOLDER: &str = "810000000011";
+const STRANGER: &str = "810000000029";
+const CLASSES: [&str; 3] = ["10", "11", "31"];
+
+/// The columns that the condition looks at.
+const SCHEMA: [&str; 3] = [
+    "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, depositor_kind TEXT, depositor TEXT)",
+    "CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT)",
+    "CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT)",
+];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Tie {
+    None,
+    Depositor,
+    Author,
+}
+
+struct Entry {
+    tie: Tie,
+    status: AvailabilityStatus,
+    labels: BTreeSet<VisibilityLabel>,
+    class: &'static str,
+}
+
+#[tokio::test]
+async fn the_statement_shows_what_the_predicate_shows_for_every_combination() {
+    let entries = every_entry();
+    let mut database = database_of(&entries).await;
+    let holder = CallerId::Professional(HOLDER.parse().unwrap());
+    let mut shown_counts = HashSet::new();
+    for others in every_others() {
+        let visibility = Visibility { holder: holder.clone(), others };
+        let mut composer = Composer::new("SELECT e.entry_id FROM document_entry e WHERE 1 = 1");
+        composer.push_visibility("e", &visibility);
+        let (text, params) = composer.finish();
+        let query = sqlx::query_with(AssertSqlSafe(text), bind(params).unwrap());
+        let rows = query.fetch_all(&mut database).await.unwrap();
+        let found: BTreeSet<usize> = rows.iter().map(|row| usize::try_from(row.get::<i64, _>(0)).unwrap()).collect();
+        let shows = |entry: &Entry| {
+            let (own, status) = (entry.tie != Tie::None, entry.status);
+            visibility.shows(&EntryFacts { own, status, labels: &entry.labels, class_code: entry.class })
+        };
+        let expected: BTreeSet<usize> =
+            entries.iter().enumerate().filter(|(_, entry)| shows(entry)).map(|(place, _)| place).collect();
+        assert_eq!(found, expected, "{visibility:?}");
+        shown_counts.insert(found.len());
+    }
+    assert!(shown_counts.len() > 20, "the combinations do not differ: {shown_counts:?}");
+}
+
+fn every_entry() -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for tie in [Tie::None, Tie::Depositor, Tie::Author] {
+        for status in AvailabilityStatus::ALL {
+            for labels in subsets(&VisibilityLabel::ALL) {
+                entries.extend(CLASSES.map(|class| Entry { tie, status, labels: labels.clone(), class }));
+            }
+        }
+    }
+    entries
+}
+
+fn every_others() -> Vec<Others> {
+    let some = |classes: &[&str]| Readable::Classes(Arc::new(classes.iter().map(|&class| class.to_owned()).collect()));
+    let mut all = vec![Others::Nothing];
+    for statuses in subsets(&AvailabilityStatus::ALL) {
+        for hidden_by in subsets(&VisibilityLabel::ALL) {
+            for readable in [Readable::Every, some(&["10"]), some(&["10", "11"]), Readable::nothing()] {
+                let (statuses, hidden_by) = (statuses.clone(), hidden_by.clone());
+                all.push(Others::Shown(Shown { statuses, hidden_by, readable }));
+            }
+        }
+    }
+    all
+}
+
+fn subsets<T: Copy + Ord>(of: &[T]) -> Vec<BTreeSet<T>> {
+    let chosen = |mask: usize| (0..of.len()).filter(move |place| mask & (1 << place) != 0);
+    (0..1 << of.len()).map(|mask| chosen(mask).map(|place| of[place]).collect()).collect()
+}
+
+async fn database_of(entries: &[Entry]) -> SqliteConnection {
+    let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+    for statement in SCHEMA {
+        sqlx::query(statement).execute(&mut database).await.unwrap();
+    }
+    for (id, entry) in (0_i64..).zip(entries) {
+        let depositor = if entry.tie == Tie::Depositor { HOLDER } else { STRANGER };
+        let author = if entry.tie == Tie::Author { HOLDER } else { STRANGER };
+        let insert = sqlx::query("INSERT INTO document_entry VALUES ($1, $2, $3, 'ps', $4)");
+        let insert = insert.bind(id).bind(entry.status.word()).bind(entry.class).bind(depositor);
+        insert.execute(&mut database).await.unwrap();
+        let insert = sqlx::query("INSERT INTO document_entry_author VALUES ($1, 'author', $2, NULL)");
+        insert.bind(id).bind(author).execute(&mut database).await.unwrap();
+        for label in &entry.labels {
+            let insert = sqlx::query("INSERT INTO document_entry_label VALUES ($1, $2)");
+            insert.bind(id).bind(label.code()).execute(&mut database).await.unwrap();
+        }
+    }
+    database
+}

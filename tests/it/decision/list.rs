@@ -1,0 +1,69 @@
+//! What the patient's list and the state of the record make of each right, with the rule that decided.
+
+use std::fmt::Write as _;
+
+use carnet::access::decide::Action;
+use carnet::access::rights::{Matrix, Standing};
+use carnet::domain::dossier::DossierState;
+
+use super::world::{Authorisation, Facts, ask, closed, is_mt, matrices, standing_in};
+use super::{compare, table};
+
+#[test]
+fn the_rules_of_the_list_are_those_that_were_reviewed() {
+    let matrices = matrices();
+    let mut text = HEAD.to_owned();
+    for (matrix, mode) in [(Matrix::Direct, "cards and structures"), (Matrix::Air, "AIR")] {
+        let columns: Vec<_> = matrix.columns().collect();
+        for (action, name) in NAMES {
+            let header = ["The list says".to_owned()].into_iter().chain(columns.iter().map(|c| c.name().to_owned()));
+            let rows = situations().map(|(situation, facts)| {
+                let cell = |&column: &_| {
+                    let facts = Facts { medecin_traitant: is_mt(column), ..facts };
+                    let decided = ask(&matrices, action, &standing_in(Standing { matrix, column }), &facts.dossier());
+                    let sign = if decided.visibility.is_some() { "●" } else { "-" };
+                    format!("{sign} {}", decided.rule.code())
+                };
+                std::iter::once(situation.to_owned()).chain(columns.iter().map(cell)).collect()
+            });
+            let table = table(&header.collect::<Vec<_>>(), &rows.collect::<Vec<_>>());
+            write!(text, "\n## {name}, {mode}\n\n{table}").expect("a text grows");
+        }
+    }
+    compare("list.md", &text);
+}
+
+fn situations() -> impl Iterator<Item = (&'static str, Facts)> {
+    let authorised = |authorisation| Facts { authorisation, ..Facts::NOTHING };
+    let by_patient = authorised(Authorisation::ByPatient);
+    [
+        ("nothing", Facts::NOTHING),
+        ("nothing; not activated", Facts { state: DossierState::OpenNotActivated, ..Facts::NOTHING }),
+        ("authorised, as they declared", authorised(Authorisation::Declared)),
+        ("authorised by the patient", by_patient),
+        ("authorised until a moment ago", authorised(Authorisation::Ended)),
+        ("their structure authorised", authorised(Authorisation::OfStructure)),
+        ("blocked", Facts { blocked: true, ..Facts::NOTHING }),
+        ("blocked, and authorised", Facts { blocked: true, ..by_patient }),
+        ("bris de glace opposed", Facts { opposes_bris_de_glace: true, ..Facts::NOTHING }),
+        ("centre 15 opposed", Facts { opposes_centre_15: true, ..Facts::NOTHING }),
+        ("both opposed, and authorised", Facts { opposes_bris_de_glace: true, opposes_centre_15: true, ..by_patient }),
+        ("closed, and authorised", Facts { state: closed(), ..by_patient }),
+    ]
+    .into_iter()
+}
+
+const NAMES: [(Action, &str); 6] = [
+    (Action::Existence, "TD0.2 existence"),
+    (Action::Deposit, "TD2.1, TD2.2 deposit"),
+    (Action::Consult, "TD3.1 search and metadata"),
+    (Action::Retrieve, "TD3.2 documents"),
+    (Action::DeclareAuthorisation, "TD0.3 declare authorised"),
+    (Action::RemoveAuthorisation, "TD0.3 remove own authorisation"),
+];
+
+const HEAD: &str = "# The patient's list, as decided
+
+●: permitted, -: denied; then the rule that decided, as the journal has it. The columns MT are named in the list in
+every line. \"F.1-5\" and \"F.1-T own documents\" let their holder find what is their own, nothing else.
+";

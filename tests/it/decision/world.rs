@@ -1,0 +1,252 @@
+//! Callers and records of which decisions are asked.
+
+use std::collections::BTreeSet;
+
+use carnet::access::decide::{
+    Action, Consult, DeclareAuthorisation, Denial, Deposit, Existence, Permit, RemoveAuthorisation, Retrieve, RuleId,
+    SetList, decide,
+};
+use carnet::access::matrices::Matrices;
+use carnet::access::rights::{Column, Matrix, Standing};
+use carnet::access::visibility::{EntryFacts, Visibility};
+use carnet::domain::code::Code;
+use carnet::domain::confidentiality::VisibilityLabel;
+use carnet::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use carnet::domain::dossier::{Dossier, DossierState};
+use carnet::domain::ids::{ConsentId, DossierId};
+use carnet::domain::ins::Ins;
+use carnet::domain::national_id::{PsIdNat, StructIdNat};
+use carnet::domain::status::AvailabilityStatus;
+use carnet::domain::value_set::Terminology;
+use carnet::identity::caller::{
+    AirProfessional, Caller, Evidence, Practice, Professional, Purpose, Structure, StructureEmployee, StructurePurpose,
+};
+use carnet::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
+use carnet::identity::token::{Signer, Token, TokenKind};
+use jiff::Timestamp;
+
+use super::super::support::gateway::{OTHER_PATIENT, patient};
+
+pub(super) const ACTIONS: [Action; 7] = [
+    Action::Existence,
+    Action::Deposit,
+    Action::Consult,
+    Action::Retrieve,
+    Action::DeclareAuthorisation,
+    Action::RemoveAuthorisation,
+    Action::SetList,
+];
+
+/// The day of the reviewed tables.
+pub(super) fn now() -> Timestamp {
+    "2026-11-21T10:00:00Z".parse().expect("an instant")
+}
+
+pub(super) fn matrices() -> Matrices {
+    Matrices::load(&Terminology::load().expect("terminology")).expect("matrices")
+}
+
+/// What was decided: the rule, and with a permit what it shows.
+#[derive(Debug, Clone)]
+pub(super) struct Decided {
+    pub(super) rule: RuleId,
+    pub(super) visibility: Option<Visibility>,
+}
+
+pub(super) fn ask(matrices: &Matrices, action: Action, caller: &Caller, dossier: &Dossier) -> Decided {
+    fn decided<A: carnet::access::decide::Act>(answer: Result<Permit<A>, Denial>) -> Decided {
+        match answer {
+            Ok(permit) => Decided { rule: permit.rule(), visibility: Some(permit.visibility().clone()) },
+            Err(denial) => Decided { rule: denial.rule, visibility: None },
+        }
+    }
+    match action {
+        Action::Existence => decided(decide::<Existence>(matrices, caller, dossier, now())),
+        Action::Deposit => decided(decide::<Deposit>(matrices, caller, dossier, now())),
+        Action::Consult => decided(decide::<Consult>(matrices, caller, dossier, now())),
+        Action::Retrieve => decided(decide::<Retrieve>(matrices, caller, dossier, now())),
+        Action::DeclareAuthorisation => decided(decide::<DeclareAuthorisation>(matrices, caller, dossier, now())),
+        Action::RemoveAuthorisation => decided(decide::<RemoveAuthorisation>(matrices, caller, dossier, now())),
+        Action::SetList => decided(decide::<SetList>(matrices, caller, dossier, now())),
+    }
+}
+
+impl Decided {
+    pub(super) fn shows(
+        &self,
+        own: bool,
+        status: AvailabilityStatus,
+        label: Option<VisibilityLabel>,
+        class: &str,
+    ) -> bool {
+        let labels: BTreeSet<VisibilityLabel> = label.into_iter().collect();
+        let facts = EntryFacts { own, status, labels: &labels, class_code: class };
+        self.visibility.as_ref().is_some_and(|visibility| visibility.shows(&facts))
+    }
+}
+
+/// What the record and its list say of one caller: each field on its own.
+#[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a line of the list that is there or not")]
+pub(super) struct Facts {
+    pub(super) state: DossierState,
+    pub(super) authorisation: Authorisation,
+    pub(super) blocked: bool,
+    pub(super) medecin_traitant: bool,
+    pub(super) opposes_bris_de_glace: bool,
+    pub(super) opposes_centre_15: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Authorisation {
+    None,
+    Declared,
+    ByPatient,
+    OfStructure,
+    Ended,
+}
+
+impl Authorisation {
+    pub(super) const ALL: [Self; 5] = [Self::None, Self::Declared, Self::ByPatient, Self::OfStructure, Self::Ended];
+}
+
+impl Facts {
+    pub(super) const NOTHING: Self = Self {
+        state: DossierState::Activated,
+        authorisation: Authorisation::None,
+        blocked: false,
+        medecin_traitant: false,
+        opposes_bris_de_glace: false,
+        opposes_centre_15: false,
+    };
+
+    pub(super) fn dossier(&self) -> Dossier {
+        let line =
+            |kind, declared_by| Consent { id: ConsentId::new(), kind, since: before(), until: None, declared_by };
+        let of_ps = || ConsentKind::Authorisation(Grantee::Professional(ps()));
+        let mut consents = match self.authorisation {
+            Authorisation::None => Vec::new(),
+            Authorisation::Declared => vec![line(of_ps(), DeclaredBy::Professional(ps()))],
+            Authorisation::ByPatient => vec![line(of_ps(), DeclaredBy::Patient)],
+            Authorisation::OfStructure => {
+                vec![line(ConsentKind::Authorisation(Grantee::Structure(structure().id)), DeclaredBy::Patient)]
+            }
+            Authorisation::Ended => vec![Consent { until: Some(now()), ..line(of_ps(), DeclaredBy::Patient) }],
+        };
+        let mut add = |is_there: bool, kind| consents.extend(is_there.then(|| line(kind, DeclaredBy::Patient)));
+        add(self.blocked, ConsentKind::Block(ps()));
+        add(self.medecin_traitant, ConsentKind::MedecinTraitant(ps()));
+        add(self.opposes_bris_de_glace, ConsentKind::OppositionBrisDeGlace);
+        add(self.opposes_centre_15, ConsentKind::OppositionCentre15);
+        Dossier { id: DossierId::new(), state: self.state, ins: vec![patient()], consents }
+    }
+}
+
+pub(super) fn closed() -> DossierState {
+    DossierState::Closed { at: before() }
+}
+
+/// Somebody who stands in a column of a matrix, once the list names the médecin traitant of the columns MT.
+pub(super) fn standing_in(at: Standing) -> Caller {
+    let care = |purpose, profession| match at.matrix {
+        Matrix::Direct => direct(profession, Practice::Care, purpose),
+        Matrix::Air => air(profession, Practice::Care, purpose, None),
+    };
+    let (doctor, nurse) = (Code::new(G15, "10"), Code::new(G15, "60"));
+    let bris_de_glace = || Purpose::BrisDeGlace { reason: "inconscient".to_owned() };
+    match at.column {
+        Column::Pn => care(Purpose::Normal, nurse),
+        Column::Pr => care(Purpose::Centre15, nurse),
+        Column::Pb => care(bris_de_glace(), nurse),
+        Column::Mn | Column::Mtn => care(Purpose::Normal, doctor),
+        Column::Mr => care(Purpose::Centre15, doctor),
+        Column::Mb | Column::Mtb => care(bris_de_glace(), doctor),
+        Column::T => match at.matrix {
+            Matrix::Direct => direct(doctor, Practice::OccupationalMedicine, Purpose::Normal),
+            Matrix::Air => air(doctor, Practice::OccupationalMedicine, Purpose::Normal, None),
+        },
+        Column::Cpe => employee(Practice::Care, StructurePurpose::Normal),
+        Column::Esn => Caller::Indirect(structure(), StructurePurpose::Normal, Evidence::Certificate),
+        Column::Esr => Caller::Indirect(structure(), StructurePurpose::Centre15, Evidence::Certificate),
+        Column::Nps => care(Purpose::Normal, Code::new("1.2.250.1.213.1.6.1.109", "93")),
+    }
+}
+
+pub(super) fn is_mt(column: Column) -> bool {
+    matches!(column, Column::Mtn | Column::Mtb)
+}
+
+/// Everybody whom a decision can tell from somebody else.
+pub(super) fn every_caller(matrices: &Matrices) -> Vec<Caller> {
+    let mut callers = vec![Caller::PatientPortal(structure()), Caller::Operator];
+    let practices = [Practice::Care, Practice::OccupationalMedicine];
+    for purpose in [StructurePurpose::Normal, StructurePurpose::Centre15] {
+        callers.push(Caller::Indirect(structure(), purpose, Evidence::Certificate));
+        callers.extend(practices.map(|practice| employee(practice, purpose)));
+    }
+    let mut professions: Vec<Code> = matrices.habilitation.groups().map(|(_, code)| code).collect();
+    professions.push(Code::new("1.2.3", "unknown"));
+    let purposes = [Purpose::Normal, Purpose::Centre15, Purpose::BrisDeGlace { reason: "inconscient".to_owned() }];
+    for profession in &professions {
+        for practice in practices {
+            for purpose in &purposes {
+                callers.push(direct(profession.clone(), practice, purpose.clone()));
+                for about in [None, Some(patient()), Some(OTHER_PATIENT.parse().expect("INS"))] {
+                    callers.push(air(profession.clone(), practice, purpose.clone(), about));
+                }
+            }
+        }
+    }
+    callers
+}
+
+pub(super) fn direct(profession: Code, practice: Practice, purpose: Purpose) -> Caller {
+    let (family, given) = ("MARTIN".to_owned(), "Claire".to_owned());
+    let professional = Professional { id: ps(), family, given, profession, savoir_faire: Vec::new(), practice };
+    Caller::Direct(professional, purpose, Evidence::Certificate)
+}
+
+pub(super) fn air(profession: Code, practice: Practice, purpose: Purpose, about: Option<Ins>) -> Caller {
+    let token = Token {
+        kind: TokenKind::Vihf,
+        id: "_1".to_owned(),
+        statement: Statement {
+            mode: StatedMode::IndirecteRenforcee,
+            subject: StatedSubject { id: ps().to_string(), name: None },
+            structure: structure().id,
+            sector: None,
+            roles: vec![profession.clone()],
+            purpose: purpose.clone(),
+            patient: about,
+            visibility: AccessVisibility::Ordinary,
+            software: None,
+        },
+        signer: Signer::Provider,
+    };
+    let name = "Claire MARTIN".to_owned();
+    let professional =
+        AirProfessional { id: ps(), name, profession, savoir_faire: Vec::new(), structure: structure(), practice };
+    Caller::Air(professional, purpose, Box::new(token))
+}
+
+fn employee(practice: Practice, purpose: StructurePurpose) -> Caller {
+    let (family, given) = ("PETIT".to_owned(), "Julie".to_owned());
+    let id = "31350000899/42".parse().expect("PS_IdNat");
+    let employee = StructureEmployee { id, family, given, structure: structure(), practice };
+    Caller::Employee(employee, purpose, Evidence::Certificate)
+}
+
+fn ps() -> PsIdNat {
+    "810000000011".parse().expect("PS_IdNat")
+}
+
+fn structure() -> Structure {
+    let id: StructIdNat = "1350000899".parse().expect("Struct_IdNat");
+    Structure { id, name: "HOPITAL DE TEST".to_owned() }
+}
+
+fn before() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().expect("an instant")
+}
+
+pub(super) const G15: &str = "1.2.250.1.71.1.2.7";
