@@ -58,6 +58,10 @@ impl App {
             tracing::warn!("the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix");
         }
         let (stop, stopped) = watch::channel(false);
+        let oidc = &config.oidc;
+        trust.watch_services(oidc.ca.iter().chain([&oidc.client_certificate]).cloned().collect());
+        // Nobody comes in before the lists that can be fetched are: until then no one would count as revoked by them.
+        trust.fetch_lists().await;
         let mut watchers = vec![tokio::spawn(Arc::clone(&trust).watch()).abort_handle()];
         let bearer = Bearer::new(&config.oidc, Arc::clone(&gateway.terminology), gateway.clock.clone())?.map(Arc::new);
         if let Some(bearer) = bearer.clone() {

@@ -24,6 +24,8 @@ pub enum ExpiringKind {
     Root,
     Authority,
     Crl,
+    /// Of those whom the gateway itself asks, and its own towards them.
+    Service,
 }
 
 /// How near the end is. The log is told once of each step.
@@ -56,6 +58,7 @@ impl ExpiringKind {
             Self::Root => "root",
             Self::Authority => "authority",
             Self::Crl => "crl",
+            Self::Service => "service",
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::config;
 /// What generations are read from, and what outlives them.
 pub(super) struct Origin {
     pub(super) tls: config::Tls,
-    revocation: config::Revocation,
+    pub(super) revocation: config::Revocation,
     pub(super) downloads: Downloads,
     pub(super) responders: Arc<Responders>,
     missed: Arc<Missed>,
@@ -235,6 +235,14 @@ fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
 
 fn expiring(kind: ExpiringKind, certificate: &X509Certificate<'_>) -> Expiring {
     Expiring::new(kind, certificate.subject(), certificate.validity().not_after.timestamp())
+}
+
+/// What cannot be read is told where it is used.
+pub(super) fn expiring_services(file: &Path) -> Vec<Expiring> {
+    let mut found: Vec<(PathBuf, CertificateDer<'static>)> = Vec::new();
+    let read = read_objects(file, CERTIFICATE_FILE_BYTES_MAX, &mut found);
+    let certificates = found.iter().filter(|_| read.is_ok()).filter_map(|(_, der)| parse(der));
+    certificates.map(|certificate| expiring(ExpiringKind::Service, &certificate)).collect()
 }
 
 fn expiring_list(list: &List) -> Expiring {

@@ -5,7 +5,7 @@
 //! can have changed since is the time, and [`Standing`](super::standing::Standing) checks that. Source: contract 2, B.1, B.2.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,7 @@ use rustls::pki_types::CertificateDer;
 use super::client_verifier::ClientVerifier;
 use super::expiry::{Expiries, Expiring, Notice};
 use super::files::{FileError, Stamp};
-use super::generation::{Generation, Origin};
+use super::generation::{Generation, Origin, expiring_services};
 use super::key_purpose::KeyPurpose;
 use super::revocation::judge::{Judgement, NameError};
 use super::revocation::list::CrlError;
@@ -31,6 +31,8 @@ pub struct Trust {
     seen: Mutex<Vec<Stamp>>,
     origin: Origin,
     expiries: Expiries,
+    /// Certificates that others read, whose ends are told here too.
+    services: OnceLock<Vec<PathBuf>>,
 }
 
 /// What a look at the files led to.
@@ -86,6 +88,7 @@ impl Trust {
             seen: Mutex::new(seen),
             origin,
             expiries: Expiries::default(),
+            services: OnceLock::new(),
         }))
     }
 
@@ -136,7 +139,15 @@ impl Trust {
 
     /// Sets the metrics of what ends, and warns of what ends soon. What the log was told of now.
     pub fn check_expiry(&self) -> Vec<(Expiring, Notice)> {
-        self.expiries.check(&self.current.load().in_play, self.now_s())
+        let mut in_play = self.current.load().in_play.clone();
+        let services = self.services.get().into_iter().flatten().chain(&self.origin.revocation.https_roots);
+        in_play.extend(services.flat_map(|file| expiring_services(file)));
+        self.expiries.check(&in_play, self.now_s())
+    }
+
+    /// Tells the end of these certificates, too: of a provider, and ours towards it. Set once, at the start.
+    pub fn watch_services(&self, files: Vec<PathBuf>) {
+        self.services.get_or_init(|| files);
     }
 
     /// Looks at files, lists and answers every `tls.reload_seconds` for as long as it is polled.

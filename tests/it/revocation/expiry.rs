@@ -12,12 +12,14 @@ async fn each_certificate_and_list_is_warned_of_once_and_shown_as_a_metric() {
     let metrics = carnet::telemetry::metrics();
     scene.publish(LIST, &Draft::new(1, scene.now()));
     scene.listener.trust.fetch_lists().await;
+    scene.listener.trust.watch_services(vec![scene.listener.pki.directory().join("server-ca.pem")]);
     assert_eq!(scene.listener.trust.check_expiry(), []);
     let shown = metrics.render();
     for (kind, name) in [
         ("server", "localhost"),
         ("root", "TEST AC RACINE CARNET DEVELOPMENT"),
         ("authority", "TEST AC CARNET DEVELOPMENT ORGANISATIONS"),
+        ("service", "TEST AC CARNET DEVELOPMENT SERVEURS"),
     ] {
         let series = format!("carnet_tls_expiry_timestamp{{kind=\"{kind}\",name=\"{name}\"}}");
         assert!(shown.contains(&series), "{series} is not in {shown}");
