@@ -302,14 +302,19 @@ fn needed_second(profession: &Code) -> Option<&'static str> {
 
 /// `NIR^^^&OID&ISO^NH`; a seventh component (a date) is tolerated (T-6). The value is never quoted whole.
 fn read_patient(stated: &str, tables: Tables<'_>) -> Result<Ins, Wrong> {
-    let mut components = stated.split('^');
-    let matricule = components.next().unwrap_or_default();
-    let authority = components.nth(2).unwrap_or_default();
-    let oid = authority.split('&').nth(1).unwrap_or_default();
+    let components: Vec<&str> = stated.split('^').collect();
+    let component = |at: usize| components.get(at).copied().unwrap_or_default();
+    let (matricule, authority) = (component(0), component(3));
     let masked = format!("{}^^^{authority}", crate::domain::ins::mask(matricule));
-    if components.next() != Some("NH") {
+    if component(4) != "NH" {
         return Err(Wrong::found(format!("{masked}, without the type NH")));
     }
+    let is_date = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let others_are_empty = [1, 2, 5].into_iter().all(|at| component(at).is_empty());
+    let oid = authority.strip_prefix('&').and_then(|rest| rest.strip_suffix("&ISO"));
+    let Some(oid) = oid.filter(|_| others_are_empty && components.len() <= 7 && is_date(component(6))) else {
+        return Err(Wrong::found(format!("{masked}^NH in another form")));
+    };
     let ins =
         Ins::parse(matricule, oid).map_err(|error| Wrong::found(masked.as_str()).but(format!("an INS: {error}")))?;
     if tables.ins_domains.contains(&ins.authority().domain()) {

@@ -201,6 +201,18 @@ fn each_attribute_of_the_table_is_refused_alone_with_its_own_explanation() {
             "dmp.ins_domains",
         ),
         (rules::RESOURCE_ID, value("279035121518989"), "2************89^^^, without the type NH", "NIR^^^"),
+        (
+            rules::RESOURCE_ID,
+            value("279035121518989^^^&amp;1.2.250.1.213.1.4.10&amp;DNS^NH"),
+            "2************89^^^&1.2.250.1.213.1.4.10&DNS^NH in another form",
+            "NIR^^^",
+        ),
+        (
+            rules::RESOURCE_ID,
+            value("279035121518989^^^&amp;1.2.250.1.213.1.4.10&amp;ISO^NH^x"),
+            "2************89^^^&1.2.250.1.213.1.4.10&ISO^NH in another form",
+            "NIR^^^",
+        ),
         ("Ressource_URN", String::new(), "nothing", "urn:dmp"),
         ("Ressource_URN", value("urn:dpi"), "urn:dpi", "urn:dmp"),
         (rules::PURPOSE, String::new(), "nothing", "PurposeOfUse"),
