@@ -191,7 +191,7 @@ impl Refusal {
             rule,
             place: ins::mask_within(&cleaned(place.into())),
             found: shortened(ins::mask_within(&cleaned(found.into()))),
-            expected: ins::mask_within(&expected.into()),
+            expected: ins::mask_within(&cleaned(expected.into())),
         }
     }
 

@@ -13,6 +13,7 @@ use super::sheet::{EditionText, Editions, MatrixError, Sheet};
 use super::visibility::Readable;
 use crate::domain::code::Code;
 use crate::domain::value_set::{Terminology, ValueSetName};
+use crate::identity::caller::NON_PS_SYSTEM;
 
 /// A checked matrix: a row for every profession of J65, a column for every class of J57.
 #[derive(Debug)]
@@ -149,8 +150,6 @@ fn read_cells(
 
 const SAMPLE_FILE: &str = "profiles/habilitation.toml";
 const SAMPLE: &str = include_str!("../../profiles/habilitation.toml");
-/// TRE_A00.
-const NON_PS_SYSTEM: &str = "1.2.250.1.213.1.1.4.6";
 
 #[cfg(test)]
 mod tests {

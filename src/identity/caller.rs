@@ -478,7 +478,7 @@ fn read_reason(headers: PurposeHeaders<'_>) -> Result<Option<String>, Refusal> {
 
 const REASON_CHARS_MAX: usize = 500;
 /// TRE_A00: secretaries, devices, automata.
-const NON_PS_SYSTEM: &str = "1.2.250.1.213.1.1.4.6";
+pub const NON_PS_SYSTEM: &str = "1.2.250.1.213.1.1.4.6";
 /// TRE_R38: Médecine du travail.
 const OCCUPATIONAL_MEDICINE: &str = "SM25";
 

@@ -282,6 +282,9 @@ fn the_purpose_is_the_tokens_and_a_header_may_not_say_another() {
     let with = |reason: &str| Purpose::BrisDeGlace { reason: reason.to_owned() };
     assert_eq!(purpose(headers(None, None)).unwrap(), with("not stated in the token"));
     assert_eq!(purpose(headers(Some("bris_de_glace"), Some("inconscient"))).unwrap(), with("inconscient"));
+    assert_eq!(purpose(headers(None, Some("\u{200b} -"))).unwrap(), with("not stated in the token"));
+    let refusal = purpose(headers(None, Some("a\u{9b}31m"))).unwrap_err();
+    assert_eq!((refusal.rule, refusal.place.as_str()), (Rule::HeaderValue, "header X-Access-Reason"));
     let refusal = purpose(headers(Some("normal"), None)).unwrap_err();
     assert_eq!((refusal.rule, refusal.found.as_str()), (Rule::TokenMismatch, "normal"));
     assert!(refusal.expected.contains("bris_de_glace"), "{refusal}");

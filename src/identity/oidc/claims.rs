@@ -9,23 +9,24 @@ use serde_json::{Map, Value};
 
 use crate::config::Oidc;
 use crate::domain::sha::Sha256Hash;
+use crate::domain::text::is_text;
 use crate::refusal::{Refusal, Rule};
 
-/// Claims end up in the journal, and what no text may hold would break the lines there.
+/// What claims say ends up in the journal and in answers, where no other characters may stand.
 pub(super) fn check_text(claims: &Map<String, Value>) -> Result<(), Refusal> {
     let wrong = claims.iter().find(|(_, value)| !is_text_throughout(value));
     match wrong {
         None => Ok(()),
         Some((name, _)) => {
-            let found = "a control character";
-            Err(Refusal::new(Rule::TokenClaim, place(name), found, "characters of a text"))
+            let expected = "no control characters but tab and line ends, and no non-characters";
+            Err(Refusal::new(Rule::TokenClaim, place(name), "a character that no text has", expected))
         }
     }
 }
 
 fn is_text_throughout(value: &Value) -> bool {
     match value {
-        Value::String(text) => !text.contains(char::is_control),
+        Value::String(text) => text.chars().all(is_text),
         Value::Array(items) => items.iter().all(is_text_throughout),
         Value::Object(members) => members.values().all(is_text_throughout),
         Value::Null | Value::Bool(_) | Value::Number(_) => true,
@@ -240,6 +241,14 @@ mod tests {
             "iss": "https://psc.example", "aud": ["other", "carnet"], "exp": NOW_S + 60, "nbf": NOW_S, "iat": NOW_S,
             "acr": "eidas1", "cnf": { "x5t#S256": thumbprint(&CERTIFICATE) }, "typ": "Bearer",
         })
+    }
+
+    #[test]
+    fn a_claim_with_a_character_that_no_text_has_is_refused_by_its_name() {
+        let checked = |claims: Value| check_text(claims.as_object().unwrap()).err().map(|refusal| refusal.place);
+        let bad = json!({ "sub": "x", "SubjectRefPro": { "exercices": [{ "nom": "D\u{1b}[31m" }] } });
+        assert_eq!(checked(bad), Some(place("SubjectRefPro")));
+        assert_eq!(checked(json!({ "address": { "formatted": "1 rue\nParis" } })), None);
     }
 
     fn refusals_of(claims: &Value, settings: &Oidc, origin: Origin) -> Vec<Refusal> {

@@ -6,6 +6,7 @@
 //! Knows neither keys nor rules of attributes. Source: C.1, C.2, SAML 2.0 core, XML Signature.
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 use super::signature::{self, SignatureForm};
 use super::tree::Node;
@@ -255,12 +256,13 @@ fn read_instant(node: &Node, element: &str, name: &str) -> Result<Timestamp, Ref
     const EXPECTED: &str = "an instant in UTC, 2026-11-21T08:00:00Z";
     let place = format!("{element}/@{name}");
     let text = node.required(name).map_err(|found| form(&place, found, EXPECTED))?;
+    // The last days of 9999, which is how other platforms write "for ever", are beyond our last instant.
+    let for_ever = |text: &str| {
+        let at: DateTime = text.strip_suffix('Z')?.parse().ok()?;
+        (at.year() == 9999).then_some(Timestamp::MAX)
+    };
     let text = text.trim();
-    // The last instant that other platforms know is beyond ours: "for ever".
-    if text.starts_with("9999-12-3") {
-        return Ok(Timestamp::MAX);
-    }
-    text.parse().map_err(|_| form(&place, text, EXPECTED))
+    text.parse().ok().or_else(|| for_ever(text)).ok_or_else(|| form(&place, text, EXPECTED))
 }
 
 pub(super) fn form(place: &str, found: &str, expected: &str) -> Refusal {

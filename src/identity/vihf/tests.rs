@@ -124,10 +124,14 @@ fn what_is_issued_reads_back_as_what_was_stated() {
 #[test]
 fn forms_that_are_in_use_are_all_accepted() {
     type Change = fn(String) -> String;
-    let changes: [(&str, Change); 9] = [
+    let changes: [(&str, Change); 10] = [
         ("another prefix", |text| text.replace("saml:", "a:").replace("xmlns:saml", "xmlns:a")),
         ("a default namespace", |text| {
             text.replace("<saml:", "<").replace("</saml:", "</").replace("xmlns:saml", "xmlns")
+        }),
+        ("no end, as other platforms write it", |text| {
+            let conditions = "<saml:Conditions NotOnOrAfter=\"9999-12-31T23:59:59.9999999Z\"/><saml:AuthnStatement";
+            text.replace("<saml:AuthnStatement", conditions)
         }),
         ("version 4.0", |text| text.replace(">3.0<", ">4.0<")),
         ("the other spelling of the mode", |text| text.replace("Authentification_Mode", "Authentification_mode")),
