@@ -12,6 +12,7 @@ pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
+pub mod journal;
 pub mod media;
 pub mod outcome;
 pub mod retrieve;
