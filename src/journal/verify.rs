@@ -340,7 +340,13 @@ impl Walk<'_> {
             let is_ours = self.key.verifies(store, signed);
             let ahead = Break::without_line(behind, Problem::FileAhead);
             let changed = Break::without_line(signed.head.position, Problem::FileHeadSignature);
-            return Err(if is_ours { ahead } else { changed }.into());
+            let out_of_order = Break::without_line(signed.head.position, Problem::FileHeadOutOfOrder);
+            let place = match is_ours {
+                true if signed.head.position <= last => out_of_order,
+                true => ahead,
+                false => changed,
+            };
+            return Err(place.into());
         }
         match ending.extent {
             Some(Extent { first, .. }) if first < 1 => {
