@@ -392,8 +392,10 @@ mod tests {
 
     #[test]
     fn relative_paths_are_relative_to_the_file() {
-        let config = load("[store]\ndatabase = \"sqlite:x.db\"\n", &[]).unwrap();
+        let config = load("[store]\ndatabase = \"sqlite:x.db\"\n[journal]\nkey = \"j.key\"\n", &[]).unwrap();
         assert!(config.sqlite_path().unwrap().is_absolute());
+        assert!(config.journal_key_path().is_absolute() && config.journal_key_path().ends_with("j.key"));
+        assert!(config.heads_file_path().is_absolute() && config.heads_file_path().ends_with("x.db-heads.jsonl"));
         assert!(config.tls.key.is_absolute());
     }
 
@@ -401,6 +403,7 @@ mod tests {
     fn contradictions_are_refused() {
         assert!(load("[limits]\nbody_bytes_max = 10\n", &[]).is_err());
         assert!(load("[dmp]\nins_domains = []\n", &[]).is_err());
+        assert!(load("[journal]\nhead_seconds = 0\n", &[]).is_err());
         assert!(load("[store]\ndatabase = \"mysql://x\"\n", &[]).is_err());
         assert!(load("[store]\ndatabase = \"sqlite::memory:\"\n", &[]).is_err());
         for nothing in ["idle_seconds", "handshake_seconds", "reads_in_flight_max"] {

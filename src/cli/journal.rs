@@ -12,7 +12,7 @@ use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, Subject};
 use crate::journal::verify::{Break, Evidence, Verdict};
 use crate::operation::gateway::Gateway;
 use crate::operation::journal::{public_key, read_public_key};
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Fault};
 
 /// Read the access journal; verify that nothing in it was changed, removed or moved
 #[derive(Args)]
@@ -97,16 +97,17 @@ async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending
 }
 
 async fn verify(gateway: &Gateway, asked: &Asked, json: bool) -> Result<Ending, Failure> {
-    let verdict = match &asked.ins {
-        Some(ins) => gateway.verify_record(&read_ins(ins, &gateway.config)?).await?,
-        None => {
-            let key = match &asked.public_key {
-                Some(file) => read_public_key(file)?,
-                None => public_key(&gateway.config)?,
-            };
-            let heads_file = asked.heads.clone().unwrap_or_else(|| gateway.config.heads_file_path());
-            gateway.audit_journal(&Evidence { key, heads_file }).await?
+    let verdict = if let Some(ins) = &asked.ins {
+        gateway.verify_record(&read_ins(ins, &gateway.config)?).await?
+    } else {
+        let own = || public_key(&gateway.config);
+        let key = asked.public_key.as_deref().map_or_else(own, read_public_key)?;
+        if let Some(file) = &asked.heads {
+            // One that is named must be there: a mistyped path would prove less than was asked for.
+            std::fs::metadata(file).map_err(|error| Fault::new("--heads", error))?;
         }
+        let heads_file = asked.heads.clone().unwrap_or_else(|| gateway.config.heads_file_path());
+        gateway.audit_journal(&Evidence { key, heads_file }).await?
     };
     if json {
         let mut told = json!(verdict);

@@ -42,8 +42,8 @@ impl LockedFile {
         if end.last().is_some_and(|byte| *byte != b'\n') {
             file.write_all(b"\n")?;
         }
-        let lines = end.split(|byte| *byte == b'\n').rev();
-        let last = lines.filter_map(|line| read(str::from_utf8(line).ok()?, store)).next();
+        let mut lines = end.split(|byte| *byte == b'\n').rev();
+        let last = lines.find_map(|line| read(str::from_utf8(line).ok()?, store));
         Ok(Self { file, store, last: last.map_or(0, |signed| signed.head.position) })
     }
 

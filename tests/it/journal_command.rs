@@ -45,6 +45,10 @@ fn an_auditor_verifies_with_the_public_key_and_nobody_writes_without_the_private
     let verdict: Value = serde_json::from_slice(&audited.stdout).expect("JSON");
     assert_eq!((&verdict["verdict"], &verdict["lines"]), (&"intact".into(), &1.into()));
 
+    let mistyped = folder.carnet(&["journal", "verify", "--public-key", "journal.pub", "--heads", "nowhere.jsonl"]);
+    assert_eq!(mistyped.status.code(), Some(2));
+    assert!(text(&mistyped.stderr).contains("--heads"), "{}", text(&mistyped.stderr));
+
     // A key of one's own is no key of this journal.
     let other = Folder::with_a_record();
     std::fs::copy(other.path("carnet.db-journal.key"), folder.path("carnet.db-journal.key")).expect("key");

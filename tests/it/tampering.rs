@@ -15,6 +15,7 @@ use carnet::operation::account::AccountMove;
 use carnet::operation::gateway::Gateway;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row as _};
 use tempfile::TempDir;
@@ -375,7 +376,7 @@ impl Desk {
                 assert_eq!(changed.rows_affected(), 1);
                 Some(position)
             }
-            Err(error) if error.as_database_error().is_some_and(|error| error.is_unique_violation()) => None,
+            Err(error) if error.as_database_error().is_some_and(DatabaseError::is_unique_violation) => None,
             Err(error) => panic!("{error}"),
         }
     }
