@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::heads_file::Heads;
 use crate::domain::seal::{FIRST, LineOfRecord, SignedHead, seal_over_all};
 use crate::domain::sha::hex;
-use crate::store::journal::heads::{find_current, list_kept};
+use crate::store::journal::heads::{find_current, find_kept_outside, list_kept};
 use crate::store::journal::key::PublicKey;
 use crate::store::journal::{Extent, SealedLine, find_extent, list_sealed, list_sealed_of_dossier};
 use crate::store::{Error, Store};
@@ -104,8 +104,8 @@ pub async fn verify(store: &Store, evidence: &Evidence) -> Result<Verdict, Error
             Box::pin(async move {
                 let extent = find_extent(tx).await?;
                 let last = extent.map_or(0, |extent| extent.last);
-                let beyond = list_kept(tx, last, i64::MAX, 1).await?.pop();
-                Ok(Ending { extent, current: find_current(tx).await?, beyond })
+                let lineless = find_kept_outside(tx, last).await?;
+                Ok(Ending { extent, current: find_current(tx).await?, lineless })
             })
         })
         .await?;
@@ -211,8 +211,8 @@ const LINES_AT_ONCE: u32 = 1000;
 struct Ending {
     extent: Option<Extent>,
     current: Option<SignedHead>,
-    /// A kept head of no line.
-    beyond: Option<SignedHead>,
+    /// A kept head where no line can be.
+    lineless: Option<SignedHead>,
 }
 
 enum Stop {
@@ -236,9 +236,8 @@ struct Walk<'s> {
 impl Walk<'_> {
     async fn go(&mut self, ending: &Ending) -> Result<(), Stop> {
         let last = ending.extent.map_or(0, |extent| extent.last);
-        let mut heads_after = i64::MIN;
         while self.position < last {
-            let page = self.read_page(last, heads_after).await?;
+            let page = self.read_page(last).await?;
             for line in &page {
                 self.line(line)?;
                 self.heads_of(line)?;
@@ -246,20 +245,19 @@ impl Walk<'_> {
             if page.is_empty() {
                 return Err(Break::without_line(self.position + 1, Problem::LineMissing).into());
             }
-            heads_after = self.position;
         }
         self.end(ending)
     }
 
     /// Lines up to `last`, and the heads of these lines.
-    async fn read_page(&mut self, last: i64, heads_after: i64) -> Result<Vec<SealedLine>, Error> {
+    async fn read_page(&mut self, last: i64) -> Result<Vec<SealedLine>, Error> {
         let after = self.position;
         let read = self.store.read("journal_verify", move |tx| {
             Box::pin(async move {
                 let mut lines = list_sealed(tx, after, LINES_AT_ONCE).await?;
                 lines.retain(|line| line.position <= last);
                 let end = lines.last().map_or(last, |line| line.position);
-                Ok((lines, list_kept(tx, heads_after, end, u32::MAX).await?))
+                Ok((lines, list_kept(tx, after, end, u32::MAX).await?))
             })
         });
         let (lines, kept) = read.await?;
@@ -330,7 +328,7 @@ impl Walk<'_> {
             }
             Some(signed) => self.hold(signed, [Problem::HeadSignature, Problem::HeadDiffers])?,
         }
-        if let Some(signed) = &ending.beyond {
+        if let Some(signed) = &ending.lineless {
             let is_ours = self.key.verifies(store, signed);
             let cut = Break::without_line(behind, Problem::TailCut);
             let changed = Break::without_line(signed.head.position, Problem::KeptHeadSignature);

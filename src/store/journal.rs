@@ -149,12 +149,12 @@ const LIST_SEALED: &str = "-- store::journal::list_sealed
 SELECT j.position, j.at_us, j.dossier_id, j.dossier_position, j.line, j.dossier_seal, j.seal,
        b.dossier_position, b.dossier_seal
 FROM journal j LEFT JOIN journal b ON b.position =
-    (SELECT MAX(position) FROM journal WHERE dossier_id = j.dossier_id AND position < j.position)
+    (SELECT MAX(position) FROM journal WHERE dossier_id = j.dossier_id AND position BETWEEN 1 AND j.position - 1)
 WHERE j.position > $1 ORDER BY j.position LIMIT $2";
 
 const LIST_SEALED_OF_DOSSIER: &str = "-- store::journal::list_sealed_of_dossier
 SELECT j.position, j.at_us, j.dossier_id, j.dossier_position, j.line, j.dossier_seal, j.seal,
        b.dossier_position, b.dossier_seal
 FROM journal j LEFT JOIN journal b ON b.position =
-    (SELECT MAX(position) FROM journal WHERE dossier_id = j.dossier_id AND position < j.position)
+    (SELECT MAX(position) FROM journal WHERE dossier_id = j.dossier_id AND position BETWEEN 1 AND j.position - 1)
 WHERE j.dossier_id = $1 AND j.position > $2 ORDER BY j.position LIMIT $3";

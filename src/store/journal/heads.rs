@@ -20,6 +20,11 @@ pub async fn list_kept(tx: &mut Tx<'_>, after: i64, last: i64, count: u32) -> Re
     tx.fetch_all(LIST_KEPT, params).await?.iter().map(read).collect()
 }
 
+/// A kept head of none of the lines 1 to `last`.
+pub async fn find_kept_outside(tx: &mut Tx<'_>, last: i64) -> Result<Option<SignedHead>, Error> {
+    tx.fetch_optional(FIND_KEPT_OUTSIDE, vec![last.into()]).await?.as_ref().map(read).transpose()
+}
+
 pub(super) fn read(row: &Row) -> Result<SignedHead, Error> {
     Ok(SignedHead {
         head: Head { position: row.integer(0)?, seal: row.bytes(1)?, at_us: row.integer(2)? },
@@ -56,3 +61,7 @@ WHERE NOT EXISTS (SELECT 1 FROM journal_signed_head k WHERE k.position >= h.posi
 const LIST_KEPT: &str = "-- store::journal::heads::list_kept
 SELECT position, seal, at_us, key_id, signature FROM journal_signed_head
 WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3";
+
+const FIND_KEPT_OUTSIDE: &str = "-- store::journal::heads::find_kept_outside
+SELECT position, seal, at_us, key_id, signature FROM journal_signed_head
+WHERE position < 1 OR position > $1 ORDER BY position LIMIT 1";
