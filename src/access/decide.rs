@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::habilitation::Practising;
 use super::matrices::Matrices;
 use super::rights::{Cell, Column, Rights, Row, Standing, Treating};
 use super::visibility::{Others, Shown, Visibility, listed_statuses};
-use crate::domain::code::Code;
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
@@ -305,9 +305,13 @@ impl Question<'_> {
 
     /// Steps 9 to 12 of F.4, for a professional who wants to read.
     fn read(&self, action: Action, cells: Cells<'_>) -> Answer {
-        let (id, profession) = match self.caller {
-            Caller::Direct(who, ..) => (&who.id, &who.profession),
-            Caller::Air(who, ..) => (&who.id, &who.profession),
+        let (id, practising) = match self.caller {
+            Caller::Direct(who, ..) => {
+                (&who.id, Practising { profession: &who.profession, savoir_faire: &who.savoir_faire })
+            }
+            Caller::Air(who, ..) => {
+                (&who.id, Practising { profession: &who.profession, savoir_faire: &who.savoir_faire })
+            }
             Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(..) | Caller::Operator => {
                 return Err(RuleId::ModeConsultsNothing);
             }
@@ -318,7 +322,7 @@ impl Question<'_> {
         let rule = if cells.at.column == Column::T { self.occupational(id) } else { self.entitled(id)? };
         match rule {
             RuleId::OccupationalMedicine => Ok((rule, Others::Nothing)),
-            _ => Ok((rule, Others::Shown(self.shown(action, cells, profession)))),
+            _ => Ok((rule, Others::Shown(self.shown(action, cells, practising)))),
         }
     }
 
@@ -344,7 +348,7 @@ impl Question<'_> {
     }
 
     /// Steps 13 to 16 of F.4, for the store to apply.
-    fn shown(&self, action: Action, cells: Cells<'_>, profession: &Code) -> Shown {
+    fn shown(&self, action: Action, cells: Cells<'_>, practising: Practising<'_>) -> Shown {
         let is_given = |status: &AvailabilityStatus| cells.of(row_of_status(*status)) == Cell::Yes;
         let statuses: BTreeSet<_> = match action {
             Action::Retrieve => AvailabilityStatus::ALL.into_iter().filter(is_given).collect(),
@@ -356,7 +360,8 @@ impl Question<'_> {
             _ => true,
         };
         let hidden_by = VisibilityLabel::ALL.into_iter().filter(hides).collect();
-        Shown { statuses, hidden_by, readable: self.matrices.habilitation.readable(profession, self.on) }
+        let readable = self.matrices.habilitation.readable(practising, self.on);
+        Shown { statuses, hidden_by, readable, specialties: practising.specialties() }
     }
 
     /// TD0.3: never by somebody whom the patient blocked, nor for occupational medicine, whose consent the patient

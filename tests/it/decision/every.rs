@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carnet::access::decide::{Action, RuleId};
-use carnet::access::visibility::{EntryFacts, Others, Readable, Shown, Visibility};
+use carnet::access::visibility::{EntryFacts, Others, Reach, Readable, ReadableKinds, Shown, Visibility};
 use carnet::domain::confidentiality::VisibilityLabel;
 use carnet::domain::consent::DelegateRole;
 use carnet::domain::dossier::DossierState;
@@ -213,12 +213,16 @@ fn check_entries(others: Others) {
             let bears = |bit: &usize| place & (1 << bit) != 0;
             let labels = (0..VisibilityLabel::ALL.len()).filter(bears).map(|bit| VisibilityLabel::ALL[bit]).collect();
             for class_code in &classes {
-                let shows = |own| visibility.shows(&EntryFacts { own, status, labels: &labels, class_code });
+                let (type_code, specialties) = ("", &BTreeSet::new());
+                let shows = |own| {
+                    visibility.shows(&EntryFacts { own, status, labels: &labels, class_code, type_code, specialties })
+                };
                 assert_eq!(shows(true), status != AvailabilityStatus::Deleted);
                 let hidden = match &visibility.others {
                     Others::Nothing => true,
-                    Others::Shown(Shown { statuses, hidden_by, readable }) => {
-                        let unreadable = matches!(readable, Readable::Classes(given) if !given.contains(class_code));
+                    Others::Shown(Shown { statuses, hidden_by, readable, .. }) => {
+                        let reads = |kinds: &ReadableKinds| kinds.classes.get(class_code) == Some(&Reach::Read);
+                        let unreadable = matches!(readable, Readable::Kinds(kinds) if !reads(kinds));
                         unreadable || !statuses.contains(&status) || labels.intersection(hidden_by).next().is_some()
                     }
                 };

@@ -107,7 +107,8 @@ impl Decided {
         class: &str,
     ) -> bool {
         let labels: BTreeSet<VisibilityLabel> = label.into_iter().collect();
-        let facts = EntryFacts { own, status, labels: &labels, class_code: class };
+        let none = BTreeSet::new();
+        let facts = EntryFacts { own, status, labels: &labels, class_code: class, type_code: "", specialties: &none };
         self.visibility.as_ref().is_some_and(|visibility| visibility.shows(&facts))
     }
 }
