@@ -1,6 +1,7 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
 mod limits;
+mod mail;
 mod network;
 mod oidc;
 mod revocation;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 pub use self::limits::Limits;
+pub use self::mail::{Mail, Relay, RelaySecurity};
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
 pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
@@ -31,6 +33,7 @@ pub struct Config {
     pub dmp: Dmp,
     pub oidc: Oidc,
     pub vihf: Vihf,
+    pub mail: Mail,
     pub limits: Limits,
     pub log: Log,
 }
@@ -199,7 +202,7 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
+        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()).chain(self.mail.paths_mut()) {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
@@ -244,6 +247,7 @@ impl Config {
             self.revocation.contradiction(),
             self.oidc.contradiction(),
             self.vihf.contradiction(),
+            self.mail.contradiction(),
             self.limits.contradiction(),
         ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
@@ -274,6 +278,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
+    ("mail", mail::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];

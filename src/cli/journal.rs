@@ -101,6 +101,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
         Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
         Actor::Operator => "the operator".to_owned(),
+        Actor::System => "the gateway".to_owned(),
         Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
             format!("certificate {certificate_serial}")
         }

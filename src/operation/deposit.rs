@@ -16,6 +16,7 @@ use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
 use crate::access::matrices::Matrices;
 use crate::domain::association::{Association, RelationKind};
+use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata};
 use crate::domain::ids::{EntryUuid, LogicalId};
 use crate::domain::sha::Fingerprint;
@@ -23,6 +24,7 @@ use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::Spooled;
 use crate::store::search::{EntryName, find_one};
@@ -260,6 +262,9 @@ async fn insert(
         }
         let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
         document_entry::insert(tx, permit, &entry, placed)?;
+        if entry.metadata.confidentiality.has(VisibilityLabel::InvisiblePatient) {
+            notice::advise_later(tx, permit.dossier(), entry.logical_id, now);
+        }
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
     }

@@ -5,10 +5,12 @@ use jiff::Timestamp;
 use super::gateway::Gateway;
 use crate::access::decide::Denial;
 use crate::domain::ids::DossierId;
+use crate::domain::notice::EmergencyAccess;
 use crate::identity::caller::Caller;
 use crate::identity::token::Token;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::tls::client_certificate::ClientCertificate;
 
@@ -105,7 +107,26 @@ impl Gateway {
         }
     }
 
-    /// Makes one line durable by itself: what a read does before anything leaves.
+    /// Makes the line of a disclosure durable, before anything leaves; with it, if an emergency alone allowed it, the
+    /// notices that the law wants.
+    pub(super) async fn write_disclosure(
+        &self,
+        event: Event,
+        emergency: Option<EmergencyAccess>,
+    ) -> Result<(), Failure> {
+        let Some(access) = emergency else { return self.write_line(event).await };
+        let write = self.store.write("journal_emergency", move |tx| {
+            Box::pin(async move {
+                notice::tell(tx, &access).await?;
+                record(tx, &event)
+            })
+        });
+        write.await.map_err(Failure::from)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Makes one line durable by itself.
     pub(super) async fn write_line(&self, event: Event) -> Result<(), Failure> {
         let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
         write.await.map_err(Failure::from)

@@ -7,6 +7,7 @@ pub mod account;
 mod check;
 pub mod complete;
 pub mod consent;
+pub mod contact;
 pub mod deposit;
 pub mod draft;
 pub mod existence;

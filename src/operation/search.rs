@@ -12,6 +12,7 @@ use crate::domain::dossier::Dossier;
 use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::search::{EntryName, Found, find, find_one};
 use crate::store::volume::Location;
@@ -53,7 +54,14 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(search_event(&attempt, &reading)).await?;
+        // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
+        let emergency = match &reading {
+            Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
+                notice::emergency(permit, caller, attempt.now)
+            }
+            _ => None,
+        };
+        self.write_disclosure(search_event(&attempt, &reading), emergency).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
@@ -95,7 +103,11 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(read_event(attempt, &reading)).await?;
+        let emergency = match &reading {
+            Reading::Permitted(permit, Some(_)) => notice::emergency(permit, caller, attempt.now),
+            _ => None,
+        };
+        self.write_disclosure(read_event(attempt, &reading), emergency).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),

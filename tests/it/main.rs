@@ -19,6 +19,7 @@ mod http2;
 mod layering;
 mod limits;
 mod listening;
+mod notices;
 mod oidc;
 mod pressure;
 mod read;

@@ -1,0 +1,160 @@
+use jiff::ToSpan as _;
+
+use super::*;
+use crate::domain::dossier::DossierState;
+use crate::domain::ids::LogicalId;
+use crate::store::connect::Room;
+use crate::store::{Store, dossier};
+
+/// A store with one record, and what tests say of its outbox.
+struct Desk {
+    store: Store,
+    dossier: DossierId,
+    now: Timestamp,
+    _folder: tempfile::TempDir,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room { bytes_max: 0, free_bytes_min: 0 };
+        let (file, documents) = (folder.path().join("carnet.db"), folder.path().join("documents"));
+        let store = Store::open_sqlite(&file, &documents, room).await.unwrap();
+        let (dossier, now) = (DossierId::new(), "2026-11-22T06:00:00Z".parse().unwrap());
+        let open = store.write("open", move |tx| {
+            Box::pin(async move {
+                let ins = "1.2.250.1.213.1.4.10|279035121518989".parse().unwrap();
+                dossier::insert(tx, dossier, &ins, DossierState::Activated, now).await
+            })
+        });
+        open.await.unwrap();
+        Self { store, dossier, now, _folder: folder }
+    }
+
+    fn advice(&self) -> Notice {
+        Notice::of_invisible_document(self.dossier, LogicalId::new(), self.now)
+    }
+
+    async fn write(&self, change: impl FnOnce(&mut Tx<'_>) + Send + 'static) {
+        let write = self.store.write("test", move |tx| {
+            Box::pin(async move {
+                change(tx);
+                Ok(())
+            })
+        });
+        write.await.unwrap();
+    }
+
+    async fn add(&self, notice: &Notice) {
+        let notice = notice.clone();
+        self.write(move |tx| insert(tx, &notice)).await;
+    }
+
+    async fn cancel(&self, notice: &Notice) {
+        let (notice, now) = (notice.clone(), self.now);
+        self.write(move |tx| cancel(tx, &notice.addressee, notice.dossier, notice.kind, &notice.occasion, now)).await;
+    }
+
+    async fn note_address(&self) {
+        let (patient, now) = (Addressee::Patient(self.dossier), self.now);
+        self.write(move |tx| set_contact(tx, &patient, &"patient@exemple.fr".parse().unwrap(), now)).await;
+    }
+
+    /// Claims for a minute, `days` from the start on.
+    async fn claim(&self, days: i64) -> Vec<Claimed> {
+        let now = self.now + (24 * days).hours();
+        let write = self.store.write("claim", move |tx| Box::pin(claim(tx, now, now + 1.minutes(), 10)));
+        write.await.unwrap()
+    }
+
+    /// Reasons that any notice waits for, `days` from the start on, and how many could be claimed.
+    async fn tally(&self, days: i64) -> (Vec<(&'static str, u32)>, u32) {
+        let now = self.now + (24 * days).hours();
+        let tally = self.store.read("tally", move |tx| Box::pin(tally(tx, now))).await.unwrap();
+        assert_eq!(tally.waiting.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), REASONS);
+        (tally.waiting.into_iter().filter(|(_, count)| *count > 0).collect(), tally.claimable)
+    }
+}
+
+#[tokio::test]
+async fn a_notice_of_the_same_occasion_is_the_same_notice() {
+    let outbox = Desk::open().await;
+    outbox.note_address().await;
+    let notice = outbox.advice();
+    outbox.add(&notice).await;
+    outbox.add(&Notice { id: NoticeId::new(), ..notice.clone() }).await;
+    outbox.add(&outbox.advice()).await;
+    assert_eq!(outbox.tally(0).await, (vec![("later", 2)], 0));
+    let claimed = outbox.claim(14).await;
+    assert_eq!(claimed.len(), 2);
+    assert!(claimed.iter().any(|claimed| claimed.notice == notice));
+    outbox
+        .write(move |tx| claimed.iter().for_each(|claimed| mark_sent(tx, claimed.notice.id, claimed.notice.due)))
+        .await;
+    outbox.add(&Notice { id: NoticeId::new(), ..notice }).await;
+    assert_eq!(outbox.tally(100).await, (vec![], 0));
+}
+
+#[tokio::test]
+async fn what_is_cancelled_is_not_sent_and_waits_again_when_it_is_wanted_again() {
+    let outbox = Desk::open().await;
+    outbox.note_address().await;
+    let notice = outbox.advice();
+    outbox.add(&notice).await;
+    outbox.cancel(&notice).await;
+    assert!(outbox.claim(14).await.is_empty());
+    let again = Notice { due: notice.due + 24.hours(), ..notice.clone() };
+    outbox.add(&again).await;
+    assert!(outbox.claim(14).await.is_empty());
+    let claimed = outbox.claim(15).await;
+    assert_eq!(claimed.len(), 1);
+    // Under way: what fails then does not come back.
+    outbox.cancel(&notice).await;
+    outbox.write(move |tx| give_back(tx, &claimed[0], claimed[0].notice.due, 1, "451")).await;
+    assert_eq!(outbox.tally(100).await, (vec![], 0));
+}
+
+#[tokio::test]
+async fn a_claim_holds_until_its_lease_ends_and_its_first_holder_gives_nothing_back_then() {
+    let outbox = Desk::open().await;
+    outbox.note_address().await;
+    outbox.add(&outbox.advice()).await;
+    let first = outbox.claim(14).await;
+    assert_eq!((first.len(), outbox.claim(14).await.len()), (1, 0));
+    let second = outbox.claim(15).await;
+    assert_eq!(second[0].notice, first[0].notice);
+    let now = outbox.now;
+    outbox.write(move |tx| give_back(tx, &first[0], now, 1, "timeout")).await;
+    assert!(outbox.claim(15).await.is_empty());
+    outbox.write(move |tx| give_back(tx, &second[0], now, 1, "timeout")).await;
+    assert_eq!(outbox.tally(15).await, (vec![("failing", 1)], 1));
+    assert_eq!(outbox.claim(15).await[0].attempts, 1);
+}
+
+#[tokio::test]
+async fn it_is_told_why_notices_wait() {
+    let outbox = Desk::open().await;
+    outbox.add(&outbox.advice()).await;
+    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], 1));
+    assert!(outbox.claim(14).await.is_empty());
+    assert_eq!(outbox.tally(14).await, (vec![("no_address", 1)], 0));
+    outbox.note_address().await;
+    let claimed = outbox.claim(14).await;
+    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], 0));
+    let next = outbox.now + (24 * 20).hours();
+    outbox.write(move |tx| give_back(tx, &claimed[0], next, 1, "550")).await;
+    assert_eq!(outbox.tally(15).await, (vec![("refused", 1)], 0));
+    outbox.note_address().await;
+    assert_eq!(outbox.tally(15).await, (vec![("due", 1)], 1));
+}
+
+#[tokio::test]
+async fn what_was_not_sent_cannot_be_removed() {
+    let outbox = Desk::open().await;
+    outbox.add(&outbox.advice()).await;
+    let remove =
+        || outbox.store.write("remove", |tx| Box::pin(async { tx.execute("DELETE FROM outbox", vec![]).await }));
+    remove().await.unwrap_err();
+    outbox.write(|tx| tx.write("UPDATE outbox SET state = 'sent'", vec![])).await;
+    assert_eq!(remove().await.unwrap(), 1);
+}
