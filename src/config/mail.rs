@@ -76,6 +76,7 @@ impl Mail {
         let nothing = [self.timeout_seconds, self.retry_seconds, self.poll_seconds, self.in_flight_max].contains(&0);
         let checks = [
             (nothing, "mail", "a time or a count of 0 lets nothing be sent"),
+            (self.in_flight_max > IN_FLIGHT_MAX, "mail.in_flight_max", "is a number of connections: 100 at most"),
             (self.retry_seconds_max < self.retry_seconds, "mail.retry_seconds_max", "is below mail.retry_seconds"),
             (security.is_some() && self.from.is_empty(), "mail.from", "name the sender of the notices"),
             (self.user.is_empty() == has_password, "mail.user", "needs mail.password_file, and the reverse"),
@@ -119,6 +120,8 @@ fn read_relay(text: &str) -> Result<Relay, String> {
         _ => Err(expected()),
     }
 }
+
+const IN_FLIGHT_MAX: u32 = 100;
 
 /// Known keys of the section.
 pub(super) const KEYS: &[&str] = &[
@@ -168,6 +171,7 @@ mod tests {
         assert_eq!(key(with_password(settings("smtp://relay"))), Some("mail.smtp"));
         assert_eq!(key(Mail { user: "dmp".to_owned(), ..settings("smtp://relay") }), Some("mail.user"));
         assert_eq!(key(Mail { retry_seconds: 0, ..Mail::default() }), Some("mail"));
+        assert_eq!(key(Mail { in_flight_max: 101, ..Mail::default() }), Some("mail.in_flight_max"));
         assert_eq!(key(Mail { retry_seconds_max: 5, ..Mail::default() }), Some("mail.retry_seconds_max"));
     }
 }

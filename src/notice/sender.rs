@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use metrics::{counter, gauge};
@@ -36,10 +37,12 @@ pub struct Sender {
 pub enum Round {
     /// Nothing is due, or nothing may be sent.
     Idle,
-    /// So many were claimed, and so many of them sent.
-    Tried { claimed: usize, sent: usize },
-    /// The relay takes nothing now: what was claimed was given back as it was.
-    RelayDown,
+    /// The relay took one mail.
+    Sent,
+    /// It did not take this one; another may do better.
+    NotTaken,
+    /// Relay or database are not there. What was claimed was given back as it was.
+    Down,
 }
 
 impl Sender {
@@ -55,20 +58,26 @@ impl Sender {
     }
 
     /// Sends what is due, until `stop`; mails under way are then finished first.
+    ///
+    /// Each of `mail.in_flight_max` works for itself, so that nobody waits behind a mail that the relay is slow with.
     pub async fn run(self, bell: Bell, stop: impl Future<Output = ()>) {
-        let mut stop = std::pin::pin!(stop);
+        let stop = stop.shared();
+        join_all((0..self.settings.in_flight_max).map(|_| self.work(&bell, stop.clone()))).await;
+    }
+
+    async fn work(&self, bell: &Bell, mut stop: impl Future<Output = ()> + Unpin) {
         let mut failed = 0_u32;
         loop {
-            let round = self.round().await.unwrap_or_else(|error| {
+            let round = self.round(bell).await.unwrap_or_else(|error| {
                 tracing::warn!(%error, "the outbox cannot be read or written");
-                Round::RelayDown
+                Round::Down
             });
-            failed = if round == Round::RelayDown { failed.saturating_add(1) } else { 0 };
+            failed = if round == Round::Down { failed.saturating_add(1) } else { 0 };
             let (wait, listens) = match round {
-                Round::Tried { .. } => (Duration::ZERO, false),
+                Round::Sent | Round::NotTaken => (Duration::ZERO, false),
                 Round::Idle => (Duration::from_secs(u64::from(self.settings.poll_seconds)), true),
                 // Whatever is written meanwhile: nobody sets the rhythm in which a relay that is down is asked.
-                Round::RelayDown => (self.pause(failed), false),
+                Round::Down => (self.pause(failed), false),
             };
             tokio::select! {
                 biased;
@@ -79,49 +88,39 @@ impl Sender {
         }
     }
 
-    /// One look at the outbox.
-    pub async fn round(&self) -> Result<Round, Error> {
+    /// One look at the outbox, and one mail at most; where more is due, the bell calls another.
+    pub async fn round(&self, bell: &Bell) -> Result<Round, Error> {
         let now = self.clock.now();
         let tally = self.store.read("outbox_tally", move |tx| Box::pin(tally(tx, now))).await?;
         for (reason, count) in &tally.waiting {
             gauge!("carnet_notices_waiting", "reason" => *reason).set(*count);
         }
         let Some(relay) = self.relay.as_ref().filter(|_| tally.claimable > 0) else { return Ok(Round::Idle) };
-        let (until, count) = (later(now, self.lease_s()), self.settings.in_flight_max);
-        let claimed = self.store.write("outbox_claim", move |tx| Box::pin(claim(tx, now, until, count))).await?;
-        let outcomes = join_all(claimed.iter().map(|claimed| self.deliver(relay, claimed))).await;
-        let (mut sent, mut down) = (0, None);
-        for outcome in outcomes {
-            match outcome? {
-                Ok(()) => sent += 1,
-                Err(Undelivered::Relay(cause)) => down = Some(cause),
-                Err(Undelivered::Mail(_)) => {}
-            }
+        let until = later(now, self.lease_s());
+        let claimed = self.store.write("outbox_claim", move |tx| Box::pin(claim(tx, now, until))).await?;
+        let Some(claimed) = claimed else { return Ok(Round::Idle) };
+        if tally.claimable > 1 {
+            bell.ring();
         }
-        match down {
-            Some(cause) if sent == 0 => {
-                tracing::warn!(%cause, "the mail relay takes nothing: notices wait");
-                Ok(Round::RelayDown)
-            }
-            _ => Ok(Round::Tried { claimed: claimed.len(), sent }),
-        }
+        self.deliver(relay, &claimed).await
     }
 
     /// Sends one mail and writes down what became of it.
-    async fn deliver(&self, relay: &Relay, claimed: &Claimed) -> Result<Result<(), Undelivered>, Error> {
+    async fn deliver(&self, relay: &Relay, claimed: &Claimed) -> Result<Round, Error> {
         let message = message_of(&claimed.notice, &relay.from, &claimed.address, self.clock.now());
-        let outcome = relay.send(&claimed.address, &message).await;
-        match outcome {
-            Ok(()) => {
-                counter!("carnet_notices_sent_total").increment(1);
-                self.note_sent(claimed).await?;
-            }
-            Err(undelivered) => {
-                counter!("carnet_notice_failures_total", "cause" => undelivered.cause().class()).increment(1);
-                self.note_failed(claimed, undelivered).await?;
+        let Err(undelivered) = relay.send(&claimed.address, &message).await else {
+            counter!("carnet_notices_sent_total").increment(1);
+            return self.note_sent(claimed).await.map(|()| Round::Sent);
+        };
+        counter!("carnet_notice_failures_total", "cause" => undelivered.cause().class()).increment(1);
+        self.note_failed(claimed, undelivered).await?;
+        match undelivered {
+            Undelivered::Mail(_) => Ok(Round::NotTaken),
+            Undelivered::Relay(cause) => {
+                tracing::warn!(%cause, "the mail relay takes nothing: notices wait");
+                Ok(Round::Down)
             }
         }
-        Ok(outcome)
     }
 
     /// The row and its journal line, in one commit: what the relay took must not be sent again, so that a database
@@ -167,6 +166,7 @@ impl Sender {
         });
         write.await
     }
+
     /// For one mail at its slowest: to connect and say what it is, to write it, to hear that it was taken.
     fn lease_s(&self) -> u32 {
         self.settings.timeout_seconds.saturating_mul(2).saturating_add(LAST_REPLY_WAIT_S + LEASE_MARGIN_S)

@@ -83,16 +83,14 @@ pub async fn tally(tx: &mut Tx<'_>, now: Timestamp) -> Result<Tally, Error> {
     Ok(tally)
 }
 
-/// Takes up to `count` notices whose turn it is, whoever held them until their lease ended.
-pub async fn claim(tx: &mut Tx<'_>, now: Timestamp, until: Timestamp, count: u32) -> Result<Vec<Claimed>, Error> {
+/// Takes the notice whose turn it is, whoever held it until their lease ended.
+pub async fn claim(tx: &mut Tx<'_>, now: Timestamp, until: Timestamp) -> Result<Option<Claimed>, Error> {
     let lease = new_uuid();
     tx.write(PUT_ASIDE, vec![now.into()]);
-    let rows = tx.fetch_all(LIST_CLAIMABLE, vec![now.into(), count.into()]).await?;
-    let claimed: Vec<_> = rows.iter().map(|row| read(row, lease)).collect::<Result<_, _>>()?;
-    for Claimed { notice, .. } in &claimed {
-        tx.write(CLAIM, vec![notice.id.to_string().into(), lease.to_string().into(), until.into()]);
-    }
-    Ok(claimed)
+    let Some(row) = tx.fetch_optional(FIND_CLAIMABLE, vec![now.into()]).await? else { return Ok(None) };
+    let claimed = read(&row, lease)?;
+    tx.write(CLAIM, vec![claimed.notice.id.to_string().into(), lease.to_string().into(), until.into()]);
+    Ok(Some(claimed))
 }
 
 /// The relay has taken the mail: a fact, whoever holds the lease meanwhile.
@@ -161,10 +159,10 @@ SELECT CASE WHEN state = 'unaddressed' THEN 'no_address'
        COUNT(*), SUM(CASE WHEN state <> 'unaddressed' AND next_us <= $1 THEN 1 ELSE 0 END)
 FROM outbox WHERE state IN ('waiting', 'unaddressed', 'sending') GROUP BY reason";
 
-const LIST_CLAIMABLE: &str = "-- store::outbox::list_claimable
+const FIND_CLAIMABLE: &str = "-- store::outbox::find_claimable
 SELECT o.notice_id, o.dossier_id, o.kind, o.occasion, o.addressee_kind, o.addressee, o.at_us, o.due_us, c.mail, o.attempts
 FROM outbox o JOIN contact c ON c.addressee_kind = o.addressee_kind AND c.addressee = o.addressee
-WHERE o.state IN ('waiting', 'sending') AND o.next_us <= $1 ORDER BY o.next_us LIMIT $2";
+WHERE o.state IN ('waiting', 'sending') AND o.next_us <= $1 ORDER BY o.next_us LIMIT 1";
 
 const CLAIM: &str = "-- store::outbox::claim
 UPDATE outbox SET state = 'sending', lease = $2, next_us = $3 WHERE notice_id = $1";

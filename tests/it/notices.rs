@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use carnet::clock::Clock;
 use carnet::config::Config;
+use carnet::notice::Bell;
 use carnet::notice::sender::{Round, Sender};
 use carnet::operation::contact::ContactOf;
+use carnet::operation::gateway::Gateway;
 use http::{Method, StatusCode};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
@@ -66,7 +68,7 @@ fn now() -> Timestamp {
 }
 
 async fn empty(sender: &Sender) {
-    while sender.round().await.unwrap() != Round::Idle {}
+    while sender.round(&Bell::default()).await.unwrap() != Round::Idle {}
 }
 
 async fn search_in_emergency(doctor: &Caller) {
@@ -75,9 +77,13 @@ async fn search_in_emergency(doctor: &Caller) {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
-/// Whom the journal says were told, oldest first.
+/// Whom the journal says were told.
 async fn told(gateway: &TestGateway) -> Vec<String> {
-    let lines = gateway.gateway().list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
+    told_by(gateway.gateway()).await
+}
+
+async fn told_by(gateway: &Gateway) -> Vec<String> {
+    let lines = gateway.list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
     let actions =
         lines.iter().map(|(_, event)| serde_json::to_value(event).unwrap()["action"].as_str().unwrap().to_owned());
     let mut told: Vec<_> = actions.filter(|action| action.starts_with("notify_")).collect();
@@ -153,7 +159,7 @@ async fn nobody_is_told_of_what_was_refused_or_needed_no_emergency() {
     let path = format!("/Binary/{shown}");
     assert_eq!(doctor.send(Method::GET, &path, &regulation, "").await.status, StatusCode::NOT_FOUND);
     hospital.deposited(&Document::imaging_report()).await;
-    assert_eq!(sender(&gateway, &server).round().await.unwrap(), Round::Idle);
+    assert_eq!(sender(&gateway, &server).round(&Bell::default()).await.unwrap(), Round::Idle);
     assert_eq!(server.connections(), 0);
 }
 
@@ -186,7 +192,7 @@ async fn a_notice_waits_for_an_address_and_goes_out_once_there_is_one() {
     let server = MailServer::start().await;
     let gateway = TestGateway::builder().configured(|config| config.mail = server.settings()).start().await;
     search_in_emergency(&gateway.doctor(BERNARD)).await;
-    assert_eq!(sender(&gateway, &server).round().await.map(drop).ok(), Some(()));
+    assert_eq!(sender(&gateway, &server).round(&Bell::default()).await.map(drop).ok(), Some(()));
     assert_eq!(server.connections(), 0);
     note_contact(&gateway, ContactOf::Patient(OTHER_PATIENT.parse().unwrap()), "somebody@else.fr").await;
     note_contact(&gateway, ContactOf::Patient(patient()), PATIENTS_ADDRESS).await;
@@ -261,7 +267,7 @@ async fn a_kill_right_after_an_emergency_loses_no_notice() {
     let server = MailServer::start().await;
     let mut config = Config::load(Some(&folder.path().join("carnet.toml")), std::iter::empty()).unwrap();
     config.mail = server.settings();
-    let gateway = carnet::operation::gateway::Gateway::open(Arc::new(config), Clock::System).await.unwrap();
+    let gateway = Gateway::open(Arc::new(config), Clock::System).await.unwrap();
     gateway.set_contact(ContactOf::Patient(patient()), Some(PATIENTS_ADDRESS.parse().unwrap())).await.unwrap();
     empty(&gateway.notice_sender().unwrap().0).await;
     assert_eq!(server.acknowledged(), [PATIENTS_ADDRESS]);
@@ -275,7 +281,7 @@ async fn advice_on_an_invisible_document_is_sent_after_two_weeks_and_not_before(
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     gateway.hospital().deposited(&Document::blood_test()).await;
     let day = 24.hours();
-    assert_eq!(sender_at(&gateway, &server, now() + day * 13).round().await.unwrap(), Round::Idle);
+    assert_eq!(sender_at(&gateway, &server, now() + day * 13).round(&Bell::default()).await.unwrap(), Round::Idle);
     empty(&sender_at(&gateway, &server, now() + day * 14)).await;
     let mails = server.taken();
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, PATIENTS_ADDRESS));

@@ -60,11 +60,16 @@ impl Desk {
         self.write(move |tx| set_contact(tx, &patient, &"patient@exemple.fr".parse().unwrap(), now)).await;
     }
 
-    /// Claims for a minute, `days` from the start on.
+    /// Claims, each for a minute, all there is `days` from the start on.
     async fn claim(&self, days: i64) -> Vec<Claimed> {
         let now = self.now + (24 * days).hours();
-        let write = self.store.write("claim", move |tx| Box::pin(claim(tx, now, now + 1.minutes(), 10)));
-        write.await.unwrap()
+        let mut all = Vec::new();
+        while let Some(claimed) =
+            self.store.write("claim", move |tx| Box::pin(claim(tx, now, now + 1.minutes()))).await.unwrap()
+        {
+            all.push(claimed);
+        }
+        all
     }
 
     /// Reasons that any notice waits for, `days` from the start on, and how many could be claimed.

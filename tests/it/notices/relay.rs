@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use carnet::config::{Mail, RelaySecurity};
-use carnet::operation::gateway::Gateway;
 
 use super::*;
 use crate::support::gateway::free_address;
@@ -35,7 +34,7 @@ async fn a_server_that_takes_nothing_now_is_asked_again_and_the_mail_is_sent_onc
         let (gateway, server) = (with_one_notice().await, MailServer::start().await);
         server.makes(&[trouble]);
         let sender = sender(&gateway, &server);
-        assert_eq!(sender.round().await.unwrap(), Round::RelayDown);
+        assert_eq!(sender.round(&Bell::default()).await.unwrap(), Round::Down);
         empty(&sender).await;
         assert_eq!((server.acknowledged().as_slice(), server.taken().len()), (&[PATIENTS_ADDRESS.to_owned()][..], 1));
     }
@@ -49,7 +48,7 @@ async fn a_server_that_is_not_there_is_waited_for() {
     let settings = server.settings();
     drop(server);
     let sender = sender_with(&gateway, settings);
-    while sender.round().await.unwrap() != Round::RelayDown {}
+    while sender.round(&Bell::default()).await.unwrap() != Round::Down {}
     let server = MailServer::start_at(address, RelaySecurity::Plain).await;
     empty(&sender).await;
     assert_eq!(server.acknowledged(), [PATIENTS_ADDRESS]);
@@ -61,11 +60,17 @@ async fn a_mail_that_is_not_taken_is_sent_again_later_and_then_once() {
         let (gateway, server) = (with_one_notice().await, MailServer::start().await);
         server.makes(&[trouble]);
         let first = now();
-        assert_eq!(sender_at(&gateway, &server, first).round().await.unwrap(), Round::Tried { claimed: 1, sent: 0 });
+        assert_eq!(sender_at(&gateway, &server, first).round(&Bell::default()).await.unwrap(), Round::NotTaken);
         // Not before 30 seconds, and a quarter more at most.
-        assert_eq!(sender_at(&gateway, &server, first + 29.seconds()).round().await.unwrap(), Round::Idle);
+        assert_eq!(
+            sender_at(&gateway, &server, first + 29.seconds()).round(&Bell::default()).await.unwrap(),
+            Round::Idle
+        );
         empty(&sender_at(&gateway, &server, first + 38.seconds())).await;
-        assert_eq!(sender_at(&gateway, &server, first + 30.hours()).round().await.unwrap(), Round::Idle);
+        assert_eq!(
+            sender_at(&gateway, &server, first + 30.hours()).round(&Bell::default()).await.unwrap(),
+            Round::Idle
+        );
         assert_eq!(server.acknowledged(), [PATIENTS_ADDRESS]);
         let ids: std::collections::HashSet<_> =
             server.taken().iter().map(|mail| mail.message_id().to_owned()).collect();
@@ -78,10 +83,10 @@ async fn a_mail_that_is_refused_for_good_is_kept_and_tried_each_day_or_at_a_new_
     let (gateway, server) = (with_one_notice().await, MailServer::start().await);
     server.makes(&[Trouble::Recipient("550 no such mailbox"), Trouble::End("554 no")]);
     let first = now();
-    assert_eq!(sender_at(&gateway, &server, first).round().await.unwrap(), Round::Tried { claimed: 1, sent: 0 });
-    assert_eq!(sender_at(&gateway, &server, first + 23.hours()).round().await.unwrap(), Round::Idle);
+    assert_eq!(sender_at(&gateway, &server, first).round(&Bell::default()).await.unwrap(), Round::NotTaken);
+    assert_eq!(sender_at(&gateway, &server, first + 23.hours()).round(&Bell::default()).await.unwrap(), Round::Idle);
     let next = first + 24.hours();
-    assert_eq!(sender_at(&gateway, &server, next).round().await.unwrap(), Round::Tried { claimed: 1, sent: 0 });
+    assert_eq!(sender_at(&gateway, &server, next).round(&Bell::default()).await.unwrap(), Round::NotTaken);
     note_contact(&gateway, ContactOf::Patient(patient()), "new@exemple.fr").await;
     empty(&sender_at(&gateway, &server, next + 1.seconds())).await;
     assert_eq!(server.acknowledged(), ["new@exemple.fr"]);
@@ -93,12 +98,12 @@ async fn a_notice_whose_sender_died_is_sent_by_another_once_its_lease_is_over() 
     server.makes(&[Trouble::Hold]);
     let first = now();
     let dying = sender_at(&gateway, &server, first);
-    let under_way = tokio::spawn(async move { dying.round().await });
+    let under_way = tokio::spawn(async move { dying.round(&Bell::default()).await });
     server.has_taken(1).await;
     under_way.abort();
     assert!(under_way.await.unwrap_err().is_cancelled());
     // Twice the time for a dialogue, ten minutes for the last word, one for good measure.
-    assert_eq!(sender_at(&gateway, &server, first + 719.seconds()).round().await.unwrap(), Round::Idle);
+    assert_eq!(sender_at(&gateway, &server, first + 719.seconds()).round(&Bell::default()).await.unwrap(), Round::Idle);
     empty(&sender_at(&gateway, &server, first + 720.seconds())).await;
     let mails = server.taken();
     // The one doubt: the server had the first, and nobody heard. It can tell.
@@ -122,9 +127,7 @@ async fn a_stop_waits_for_a_mail_under_way() {
     assert!(!stopping.is_finished());
     server.release();
     stopping.await.unwrap().unwrap();
-    let lines = left.list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
-    let words = lines.last().unwrap().1.action.words();
-    assert_eq!((words, server.taken().len()), ("notice to the patient", 1));
+    assert_eq!((told_by(&left).await, server.taken().len()), (vec!["notify_patient".to_owned()], 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +157,24 @@ async fn whoever_breaks_the_glass_again_and_again_does_not_set_how_often_a_serve
         search_in_emergency(&gateway.doctor(&format!("8100000002{n:02}"))).await;
     }
     gateway.running.stop().await.unwrap();
-    assert!(server.connections() <= 4, "one round, of mail.in_flight_max: {}", server.connections());
+    assert!(server.connections() <= 4, "no more than mail.in_flight_max: {}", server.connections());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_notice_waits_behind_one_that_the_server_is_slow_with() {
+    let server = MailServer::start().await;
+    server.makes(&[Trouble::Hold]);
+    let gateway = TestGateway::builder().configured(|config| config.mail = server.settings()).start().await;
+    note_contact(&gateway, ContactOf::Patient(patient()), PATIENTS_ADDRESS).await;
+    for n in 0..8 {
+        search_in_emergency(&gateway.doctor(&format!("8100000003{n:02}"))).await;
+    }
+    server.has_taken(8).await;
+    server.release();
+    let TestGateway { running, _folder, .. } = gateway;
+    let left = running.gateway.clone();
+    running.stop().await.unwrap();
+    assert_eq!((server.acknowledged().len(), told_by(&left).await.len()), (8, 8));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +206,7 @@ async fn a_connection_that_is_not_encrypted_as_it_should_be_carries_nothing() {
     let elsewhere = carnet::tls::development_pki::DevelopmentPki::create(folder.path(), Clock::System).unwrap();
     let server = MailServer::start_secure(RelaySecurity::Tls).await;
     let strangers = Mail { roots: vec![elsewhere.directory().join("server-ca.pem")], ..server.settings() };
-    assert_eq!(sender_with(&gateway, strangers).round().await.unwrap(), Round::RelayDown);
+    assert_eq!(sender_with(&gateway, strangers).round(&Bell::default()).await.unwrap(), Round::Down);
     // No STARTTLS; a refusal of it; answers that came along unencrypted, for after the handshake.
     for trouble in [
         Trouble::Offer("250 AUTH PLAIN"),
@@ -195,7 +215,7 @@ async fn a_connection_that_is_not_encrypted_as_it_should_be_carries_nothing() {
     ] {
         let server = MailServer::start_secure(RelaySecurity::StartTls).await;
         server.makes(&[trouble]);
-        assert_eq!(sender_with(&gateway, server.settings()).round().await.unwrap(), Round::RelayDown);
+        assert_eq!(sender_with(&gateway, server.settings()).round(&Bell::default()).await.unwrap(), Round::Down);
         assert!(server.taken().is_empty());
     }
 }
