@@ -19,7 +19,7 @@ use crate::domain::notice::{Addressee, Notice};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Actor, Event, Outcome, StatedPurpose, StatedToken, Subject};
 use crate::refusal::Fault;
-use crate::store::outbox::{Claimed, claim, give_back, mark_sent, tally};
+use crate::store::outbox::{Claimed, claim, give_back, is_any_due, mark_sent, tally};
 use crate::store::{Error, Store};
 
 /// Sends the notices of one database, beside the senders of the other gateways on it.
@@ -62,7 +62,8 @@ impl Sender {
     /// Each of `mail.in_flight_max` works for itself, so that nobody waits behind a mail that the relay is slow with.
     pub async fn run(self, bell: Bell, stop: impl Future<Output = ()>) {
         let stop = stop.shared();
-        join_all((0..self.settings.in_flight_max).map(|_| self.work(&bell, stop.clone()))).await;
+        let workers = join_all((0..self.settings.in_flight_max).map(|_| self.work(&bell, stop.clone())));
+        tokio::join!(workers, self.count(stop.clone()));
     }
 
     async fn work(&self, bell: &Bell, mut stop: impl Future<Output = ()> + Unpin) {
@@ -75,7 +76,7 @@ impl Sender {
             failed = if round == Round::Down { failed.saturating_add(1) } else { 0 };
             let (wait, listens) = match round {
                 Round::Sent | Round::NotTaken => (Duration::ZERO, false),
-                Round::Idle => (Duration::from_secs(u64::from(self.settings.poll_seconds)), true),
+                Round::Idle => (self.until_next_look(), true),
                 // Whatever is written meanwhile: nobody sets the rhythm in which a relay that is down is asked.
                 Round::Down => (self.pause(failed), false),
             };
@@ -88,20 +89,32 @@ impl Sender {
         }
     }
 
-    /// One look at the outbox, and one mail at most; where more is due, the bell calls another.
-    pub async fn round(&self, bell: &Bell) -> Result<Round, Error> {
-        let now = self.clock.now();
-        let tally = self.store.read("outbox_tally", move |tx| Box::pin(tally(tx, now))).await?;
-        for (reason, count) in &tally.waiting {
-            gauge!("carnet_notices_waiting", "reason" => *reason).set(*count);
+    /// Tells, for metrics, how many notices wait, and why.
+    async fn count(&self, mut stop: impl Future<Output = ()> + Unpin) {
+        loop {
+            let now = self.clock.now();
+            let tally = self.store.read("outbox_tally", move |tx| Box::pin(tally(tx, now))).await;
+            for (reason, count) in tally.into_iter().flatten() {
+                gauge!("carnet_notices_waiting", "reason" => reason).set(count);
+            }
+            tokio::select! {
+                () = &mut stop => return,
+                () = tokio::time::sleep(self.until_next_look()) => {}
+            }
         }
-        let Some(relay) = self.relay.as_ref().filter(|_| tally.claimable > 0) else { return Ok(Round::Idle) };
+    }
+
+    /// One look at the outbox, and one mail at most; the bell calls another for what else is due.
+    pub async fn round(&self, bell: &Bell) -> Result<Round, Error> {
+        let (now, Some(relay)) = (self.clock.now(), &self.relay) else { return Ok(Round::Idle) };
+        let is_due = self.store.read("outbox_look", move |tx| Box::pin(is_any_due(tx, now))).await?;
+        if !is_due {
+            return Ok(Round::Idle);
+        }
         let until = later(now, self.lease_s());
         let claimed = self.store.write("outbox_claim", move |tx| Box::pin(claim(tx, now, until))).await?;
         let Some(claimed) = claimed else { return Ok(Round::Idle) };
-        if tally.claimable > 1 {
-            bell.ring();
-        }
+        bell.ring();
         self.deliver(relay, &claimed).await
     }
 
@@ -165,6 +178,10 @@ impl Sender {
             })
         });
         write.await
+    }
+
+    fn until_next_look(&self) -> Duration {
+        Duration::from_secs(u64::from(self.settings.poll_seconds))
     }
 
     /// For one mail at its slowest: to connect and say what it is, to write it, to hear that it was taken.

@@ -25,15 +25,6 @@ pub struct Claimed {
     pub lease: Uuid,
 }
 
-/// How the notices that wait are waiting.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Tally {
-    /// Of those that wait, by reason: every reason of [`REASONS`], in its order.
-    pub waiting: Vec<(&'static str, u32)>,
-    /// That could be claimed now.
-    pub claimable: u32,
-}
-
 /// Why a notice waits: it is its turn; not yet; nobody knows where to; an attempt failed; the relay refused it for good.
 pub const REASONS: [&str; 5] = ["due", "later", "no_address", "failing", "refused"];
 
@@ -72,24 +63,35 @@ pub fn cancel(
     tx.write(CANCEL, params);
 }
 
-pub async fn tally(tx: &mut Tx<'_>, now: Timestamp) -> Result<Tally, Error> {
-    let mut tally = Tally { waiting: REASONS.map(|reason| (reason, 0)).to_vec(), claimable: 0 };
+/// How many notices wait, for each of [`REASONS`].
+pub async fn tally(tx: &mut Tx<'_>, now: Timestamp) -> Result<[(&'static str, u32); 5], Error> {
+    let mut tally = REASONS.map(|reason| (reason, 0));
     for row in tx.fetch_all(TALLY, vec![now.into()]).await? {
-        let (reason, count, claimable) = (row.text(0)?, row.integer(1)?, row.integer(2)?);
-        let known = tally.waiting.iter_mut().find(|(known, _)| *known == reason);
+        let (reason, count) = (row.text(0)?, row.integer(1)?);
+        let known = tally.iter_mut().find(|(known, _)| *known == reason);
         known.ok_or_else(|| Error::inconsistent("outbox", "reason"))?.1 = u32::try_from(count).unwrap_or(u32::MAX);
-        tally.claimable += u32::try_from(claimable).unwrap_or(u32::MAX);
     }
     Ok(tally)
 }
 
+/// Whether it is any notice's turn: a look that writes nothing.
+pub async fn is_any_due(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool, Error> {
+    Ok(tx.fetch_optional(IS_ANY_DUE, vec![now.into()]).await?.is_some())
+}
+
 /// Takes the notice whose turn it is, whoever held it until their lease ended.
 pub async fn claim(tx: &mut Tx<'_>, now: Timestamp, until: Timestamp) -> Result<Option<Claimed>, Error> {
-    let lease = new_uuid();
-    tx.write(PUT_ASIDE, vec![now.into()]);
-    let Some(row) = tx.fetch_optional(FIND_CLAIMABLE, vec![now.into()]).await? else { return Ok(None) };
-    let claimed = read(&row, lease)?;
-    tx.write(CLAIM, vec![claimed.notice.id.to_string().into(), lease.to_string().into(), until.into()]);
+    let mut first = tx.fetch_optional(FIND_DUE, vec![now.into()]).await?;
+    if let Some(row) = &first
+        && row.text_or_null(ADDRESS)?.is_none()
+    {
+        tx.write(PUT_ASIDE, vec![now.into()]);
+        first = tx.fetch_optional(FIND_DUE, vec![now.into()]).await?;
+    }
+    let Some(row) = first else { return Ok(None) };
+    let claimed = read(&row, new_uuid())?;
+    let (id, lease) = (claimed.notice.id.to_string(), claimed.lease.to_string());
+    tx.write(CLAIM, vec![id.into(), lease.into(), until.into()]);
     Ok(Some(claimed))
 }
 
@@ -134,7 +136,7 @@ fn read(row: &Row, lease: Uuid) -> Result<Claimed, Error> {
         at: instant("outbox", row.integer(6)?)?,
         due: instant("outbox", row.integer(7)?)?,
     };
-    let address = row.text(8)?.parse().map_err(|error| Error::inconsistent("contact", error))?;
+    let address = row.text(ADDRESS)?.parse().map_err(|error| Error::inconsistent("contact", error))?;
     Ok(Claimed { notice, address, attempts: u32::try_from(row.integer(9)?).unwrap_or(u32::MAX), lease })
 }
 
@@ -146,7 +148,7 @@ ON CONFLICT (addressee_kind, addressee, dossier_id, kind, occasion) DO UPDATE SE
 WHERE outbox.state = 'cancelled'";
 
 const CANCEL: &str = "-- store::outbox::cancel
-UPDATE outbox SET state = 'cancelled', lease = NULL, ended_us = $6
+UPDATE outbox SET state = 'cancelled', next_us = NULL, lease = NULL, ended_us = $6
 WHERE addressee_kind = $1 AND addressee = $2 AND dossier_id = $3 AND kind = $4 AND occasion = $5
   AND state IN ('waiting', 'unaddressed', 'sending')";
 
@@ -155,25 +157,30 @@ SELECT CASE WHEN state = 'unaddressed' THEN 'no_address'
             WHEN attempts = 0 AND next_us > $1 AND state = 'waiting' THEN 'later'
             WHEN attempts = 0 THEN 'due'
             WHEN last_failure LIKE '5%' THEN 'refused'
-            ELSE 'failing' END AS reason,
-       COUNT(*), SUM(CASE WHEN state <> 'unaddressed' AND next_us <= $1 THEN 1 ELSE 0 END)
+            ELSE 'failing' END AS reason, COUNT(*)
 FROM outbox WHERE state IN ('waiting', 'unaddressed', 'sending') GROUP BY reason";
 
-const FIND_CLAIMABLE: &str = "-- store::outbox::find_claimable
+const IS_ANY_DUE: &str = "-- store::outbox::is_any_due
+SELECT 1 FROM outbox WHERE next_us <= $1 LIMIT 1";
+
+const FIND_DUE: &str = "-- store::outbox::find_due
 SELECT o.notice_id, o.dossier_id, o.kind, o.occasion, o.addressee_kind, o.addressee, o.at_us, o.due_us, c.mail, o.attempts
-FROM outbox o JOIN contact c ON c.addressee_kind = o.addressee_kind AND c.addressee = o.addressee
-WHERE o.state IN ('waiting', 'sending') AND o.next_us <= $1 ORDER BY o.next_us LIMIT 1";
+FROM outbox o LEFT JOIN contact c ON c.addressee_kind = o.addressee_kind AND c.addressee = o.addressee
+WHERE o.next_us <= $1 ORDER BY o.next_us LIMIT 1";
+
+/// Column of it; NULL where there is none.
+const ADDRESS: usize = 8;
 
 const CLAIM: &str = "-- store::outbox::claim
 UPDATE outbox SET state = 'sending', lease = $2, next_us = $3 WHERE notice_id = $1";
 
 const PUT_ASIDE: &str = "-- store::outbox::put_aside
-UPDATE outbox SET state = 'unaddressed', lease = NULL
-WHERE state IN ('waiting', 'sending') AND next_us <= $1 AND NOT EXISTS
+UPDATE outbox SET state = 'unaddressed', next_us = NULL, lease = NULL
+WHERE next_us <= $1 AND NOT EXISTS
   (SELECT 1 FROM contact c WHERE c.addressee_kind = outbox.addressee_kind AND c.addressee = outbox.addressee)";
 
 const MARK_SENT: &str = "-- store::outbox::mark_sent
-UPDATE outbox SET state = 'sent', lease = NULL, ended_us = $2 WHERE notice_id = $1";
+UPDATE outbox SET state = 'sent', next_us = NULL, lease = NULL, ended_us = $2 WHERE notice_id = $1";
 
 const GIVE_BACK: &str = "-- store::outbox::give_back
 UPDATE outbox SET state = 'waiting', lease = NULL, next_us = $3, attempts = $4, last_failure = $5

@@ -72,12 +72,15 @@ impl Desk {
         all
     }
 
-    /// Reasons that any notice waits for, `days` from the start on, and how many could be claimed.
-    async fn tally(&self, days: i64) -> (Vec<(&'static str, u32)>, u32) {
+    /// Reasons that any notice waits for, `days` from the start on, and whether it is the turn of one.
+    async fn tally(&self, days: i64) -> (Vec<(&'static str, u32)>, bool) {
         let now = self.now + (24 * days).hours();
-        let tally = self.store.read("tally", move |tx| Box::pin(tally(tx, now))).await.unwrap();
-        assert_eq!(tally.waiting.iter().map(|(reason, _)| *reason).collect::<Vec<_>>(), REASONS);
-        (tally.waiting.into_iter().filter(|(_, count)| *count > 0).collect(), tally.claimable)
+        let read = self
+            .store
+            .read("tally", move |tx| Box::pin(async move { Ok((tally(tx, now).await?, is_any_due(tx, now).await?)) }));
+        let (tally, is_due) = read.await.unwrap();
+        assert_eq!(tally.map(|(reason, _)| reason), REASONS);
+        (tally.into_iter().filter(|(_, count)| *count > 0).collect(), is_due)
     }
 }
 
@@ -89,7 +92,7 @@ async fn a_notice_of_the_same_occasion_is_the_same_notice() {
     outbox.add(&notice).await;
     outbox.add(&Notice { id: NoticeId::new(), ..notice.clone() }).await;
     outbox.add(&outbox.advice()).await;
-    assert_eq!(outbox.tally(0).await, (vec![("later", 2)], 0));
+    assert_eq!(outbox.tally(0).await, (vec![("later", 2)], false));
     let claimed = outbox.claim(14).await;
     assert_eq!(claimed.len(), 2);
     assert!(claimed.iter().any(|claimed| claimed.notice == notice));
@@ -97,7 +100,7 @@ async fn a_notice_of_the_same_occasion_is_the_same_notice() {
         .write(move |tx| claimed.iter().for_each(|claimed| mark_sent(tx, claimed.notice.id, claimed.notice.due)))
         .await;
     outbox.add(&Notice { id: NoticeId::new(), ..notice }).await;
-    assert_eq!(outbox.tally(100).await, (vec![], 0));
+    assert_eq!(outbox.tally(100).await, (vec![], false));
 }
 
 #[tokio::test]
@@ -116,7 +119,7 @@ async fn what_is_cancelled_is_not_sent_and_waits_again_when_it_is_wanted_again()
     // Under way: what fails then does not come back.
     outbox.cancel(&notice).await;
     outbox.write(move |tx| give_back(tx, &claimed[0], claimed[0].notice.due, 1, "451")).await;
-    assert_eq!(outbox.tally(100).await, (vec![], 0));
+    assert_eq!(outbox.tally(100).await, (vec![], false));
 }
 
 #[tokio::test]
@@ -132,7 +135,7 @@ async fn a_claim_holds_until_its_lease_ends_and_its_first_holder_gives_nothing_b
     outbox.write(move |tx| give_back(tx, &first[0], now, 1, "timeout")).await;
     assert!(outbox.claim(15).await.is_empty());
     outbox.write(move |tx| give_back(tx, &second[0], now, 1, "timeout")).await;
-    assert_eq!(outbox.tally(15).await, (vec![("failing", 1)], 1));
+    assert_eq!(outbox.tally(15).await, (vec![("failing", 1)], true));
     assert_eq!(outbox.claim(15).await[0].attempts, 1);
 }
 
@@ -140,17 +143,17 @@ async fn a_claim_holds_until_its_lease_ends_and_its_first_holder_gives_nothing_b
 async fn it_is_told_why_notices_wait() {
     let outbox = Desk::open().await;
     outbox.add(&outbox.advice()).await;
-    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], 1));
+    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], true));
     assert!(outbox.claim(14).await.is_empty());
-    assert_eq!(outbox.tally(14).await, (vec![("no_address", 1)], 0));
+    assert_eq!(outbox.tally(14).await, (vec![("no_address", 1)], false));
     outbox.note_address().await;
     let claimed = outbox.claim(14).await;
-    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], 0));
+    assert_eq!(outbox.tally(14).await, (vec![("due", 1)], false));
     let next = outbox.now + (24 * 20).hours();
     outbox.write(move |tx| give_back(tx, &claimed[0], next, 1, "550")).await;
-    assert_eq!(outbox.tally(15).await, (vec![("refused", 1)], 0));
+    assert_eq!(outbox.tally(15).await, (vec![("refused", 1)], false));
     outbox.note_address().await;
-    assert_eq!(outbox.tally(15).await, (vec![("due", 1)], 1));
+    assert_eq!(outbox.tally(15).await, (vec![("due", 1)], true));
 }
 
 #[tokio::test]

@@ -10,14 +10,15 @@ CREATE TABLE outbox (
     due_us         INTEGER NOT NULL,                   -- not sent before
     -- What changes:
     state          TEXT    NOT NULL,                   -- waiting | unaddressed | sending | sent | cancelled
-    next_us        INTEGER NOT NULL,                   -- waiting: of the next attempt; sending: end of the lease
+    next_us        INTEGER,                            -- waiting: of the next attempt; sending: end of the lease; else NULL
     lease          TEXT,                               -- sending: UUID of the claim
     attempts       INTEGER NOT NULL,
     last_failure   TEXT,                               -- code of the relay's reply, or what broke; NULL before any
     ended_us       INTEGER,                            -- sent or cancelled
     UNIQUE (addressee_kind, addressee, dossier_id, kind, occasion)
 ) STRICT;
-CREATE INDEX outbox_by_turn ON outbox (state, next_us);
+CREATE INDEX outbox_by_turn ON outbox (next_us) WHERE next_us IS NOT NULL;
+CREATE INDEX outbox_by_state ON outbox (state);
 
 CREATE TRIGGER outbox_loses_nothing BEFORE DELETE ON outbox WHEN old.state NOT IN ('sent', 'cancelled')
 BEGIN SELECT RAISE(ABORT, 'a notice is sent or cancelled before it goes'); END;
