@@ -91,8 +91,8 @@ Un professionnel de santé a déposé dans votre dossier médical partagé un do
 que vous ne le lisiez. Deux semaines ont passé : nous vous conseillons de prendre rendez-vous avec lui, ou avec votre \
 médecin traitant.
 
-Sans cette consultation, le document vous sera accessible de lui-même un mois après son dépôt (article R. 1111-53 du \
-code de la santé publique).";
+Sans cette consultation, le document vous sera de toute façon accessible au bout d'un mois (article R. 1111-53 du code \
+de la santé publique).";
 
 const END: &str = "\
 Ce message est envoyé automatiquement. Pour votre sécurité, il ne contient ni nom, ni donnée de santé, ni lien.";

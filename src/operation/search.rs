@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frame::{Attempt, access_denied, not_found};
+use super::frame::{Attempt, Consequence, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
@@ -12,7 +12,6 @@ use crate::domain::dossier::Dossier;
 use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
-use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::search::{EntryName, Found, find, find_one};
 use crate::store::volume::Location;
@@ -54,14 +53,15 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
-        let emergency = match &reading {
+        let consequence = match &reading {
+            // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
             Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
-                notice::emergency(permit, caller, attempt.now)
+                let shown = found.entries.iter().map(|entry| entry.logical_id).collect();
+                Consequence::of(permit, caller, shown, attempt.now)
             }
-            _ => None,
+            Reading::Permitted(..) | Reading::Denied(..) | Reading::NoDossier => Consequence::Nothing,
         };
-        self.write_disclosure(search_event(&attempt, &reading), emergency).await?;
+        self.write_disclosure(search_event(&attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
@@ -103,11 +103,13 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        let emergency = match &reading {
-            Reading::Permitted(permit, Some(_)) => notice::emergency(permit, caller, attempt.now),
-            _ => None,
+        let consequence = match &reading {
+            Reading::Permitted(permit, Some((entry, _))) => {
+                Consequence::of(permit, caller, vec![entry.logical_id], attempt.now)
+            }
+            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Consequence::Nothing,
         };
-        self.write_disclosure(read_event(attempt, &reading), emergency).await?;
+        self.write_disclosure(read_event(attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),

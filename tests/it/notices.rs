@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use carnet::clock::Clock;
 use carnet::config::Config;
+use carnet::domain::confidentiality::VisibilityLabel;
 use carnet::notice::Bell;
 use carnet::notice::sender::{Round, Sender};
 use carnet::operation::contact::ContactOf;
 use carnet::operation::gateway::Gateway;
+use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
 use http::{Method, StatusCode};
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
@@ -287,4 +289,28 @@ async fn advice_on_an_invisible_document_is_sent_after_two_weeks_and_not_before(
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, PATIENTS_ADDRESS));
     assert!(mails[0].body().contains("prendre rendez-vous"), "{}", mails[0].body());
     assert_eq!(told(&gateway).await, ["notify_patient"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_shown_or_replaced_meanwhile_needs_no_advice() {
+    let (gateway, server) = (gateway().await, MailServer::start().await);
+    note_contacts(&gateway).await;
+    let hospital = gateway.hospital();
+    let mut invisible = Vec::new();
+    for document in [Document::discharge_letter(), Document::blood_test(), Document::imaging_report()] {
+        let id = hospital.deposited(&document).await;
+        set_invisible(&gateway, &id, ConsentState::Active).await;
+        invisible.push(id);
+    }
+    set_invisible(&gateway, &invisible[0], ConsentState::Inactive).await;
+    hospital.deposited(&Document::blood_test().replacing(&invisible[1])).await;
+    empty(&sender_at(&gateway, &server, now() + 24.hours() * 14)).await;
+    assert_eq!(server.taken().len(), 1);
+}
+
+async fn set_invisible(gateway: &TestGateway, document: &str, state: ConsentState) {
+    let provision =
+        ConsentProvision::Label { document: document.parse().unwrap(), label: VisibilityLabel::InvisiblePatient };
+    let request = ConsentRequest { patient: patient(), id: None, provision, state, since: None, until: None };
+    gateway.gateway().set_consent(&carnet::identity::caller::Caller::Operator, request).await.unwrap();
 }
