@@ -19,6 +19,7 @@ pub mod national_id;
 pub mod notice;
 pub mod oid;
 pub mod patient;
+pub mod seal;
 pub mod sha;
 pub mod status;
 pub mod submission_set;

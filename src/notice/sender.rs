@@ -237,14 +237,14 @@ const AGAIN_AFTER_S: u32 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::connect::Room;
+    use crate::store::connect::{Journaling, Room};
 
     #[tokio::test]
     async fn attempts_grow_apart_up_to_the_longest_wait_and_never_meet() {
         let folder = tempfile::tempdir().unwrap();
         let room = Room { bytes_max: 0, free_bytes_min: 0 };
         let (file, documents) = (folder.path().join("carnet.db"), folder.path().join("documents"));
-        let store = Store::open_sqlite(&file, &documents, room).await.unwrap();
+        let store = Store::open_sqlite(&file, &documents, room, Journaling::Read).await.unwrap();
         let sender = Sender::new(store, Clock::System, &Mail::default()).unwrap();
         let waits: Vec<u32> = [1, 2, 3, 8, 40, u32::MAX].map(|failed| sender.backoff_s(failed, Uuid::nil())).to_vec();
         for (wait, shortest) in waits.iter().zip([30, 60, 120, 3600, 3600, 3600]) {

@@ -3,7 +3,7 @@ use jiff::ToSpan as _;
 use super::*;
 use crate::domain::dossier::DossierState;
 use crate::domain::ids::LogicalId;
-use crate::store::connect::Room;
+use crate::store::connect::{Journaling, Room};
 use crate::store::{Store, dossier};
 
 /// A store with one record, and what tests say of its outbox.
@@ -19,7 +19,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let room = Room { bytes_max: 0, free_bytes_min: 0 };
         let (file, documents) = (folder.path().join("carnet.db"), folder.path().join("documents"));
-        let store = Store::open_sqlite(&file, &documents, room).await.unwrap();
+        let store = Store::open_sqlite(&file, &documents, room, Journaling::Read).await.unwrap();
         let (dossier, now) = (DossierId::new(), "2026-11-22T06:00:00Z".parse().unwrap());
         let open = store.write("open", move |tx| {
             Box::pin(async move {
