@@ -22,6 +22,7 @@ mod limits;
 mod listening;
 mod notices;
 mod oidc;
+mod portal;
 mod pressure;
 mod read;
 mod readme;
