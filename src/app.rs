@@ -30,7 +30,10 @@ pub struct Running {
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
     listeners: [JoinHandle<()>; 2],
+    /// Sends notices; told to stop with the listeners.
+    sender: JoinHandle<()>,
     watchers: Vec<AbortHandle>,
+    grace: Duration,
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -57,6 +60,10 @@ impl App {
         if gateway.matrices.habilitation.is_sample {
             tracing::warn!("the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix");
         }
+        let (sender, bell) = gateway.notice_sender()?;
+        if !sender.sends() {
+            tracing::warn!("mail.smtp names no relay: notices of emergency accesses (R1111-48) wait in the outbox");
+        }
         let (stop, stopped) = watch::channel(false);
         let oidc = &config.oidc;
         trust.watch_services(oidc.ca.iter().chain([&oidc.client_certificate]).cloned().collect());
@@ -77,29 +84,40 @@ impl App {
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
-        let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));
+        let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped.clone()));
         let ready = move || {
             let gateway = asked.clone();
             async move { if gateway.is_ready().await { Ok(()) } else { Err("the database does not answer".to_owned()) } }
         };
         let health = tokio::spawn(async move { serve_operators(operators, ready, &limits, until).await });
+        let sender = tokio::spawn(sender.run(bell, end_of(stopped)));
+        let grace = Duration::from_secs(config.limits.shutdown_seconds);
         Ok(Running {
             professionals: professionals_at,
             operators: operators_at,
             gateway,
             stop,
             listeners: [faces, health],
+            sender,
             watchers,
+            grace,
         })
     }
 }
 
 impl Running {
-    /// Stops accepting, lets requests in flight finish within `limits.shutdown_seconds`.
-    pub async fn stop(self) -> Result<(), Fault> {
+    /// Stops accepting, lets requests and mails in flight finish within `limits.shutdown_seconds`.
+    pub async fn stop(mut self) -> Result<(), Fault> {
         self.stop.send_replace(true);
-        for listener in self.listeners {
-            listener.await.map_err(|error| Fault::new("listener", error))?;
+        let mails = tokio::time::timeout(self.grace, &mut self.sender);
+        let [faces, health] = self.listeners;
+        let (mails, faces, health) = tokio::join!(mails, faces, health);
+        if mails.is_err() {
+            // A mail that was not taken yet is sent again after its lease.
+            self.sender.abort();
+        }
+        for listener in [faces, health] {
+            listener.map_err(|error| Fault::new("listener", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
         // The last lines are held by a head outside of the database, too.

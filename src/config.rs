@@ -2,6 +2,7 @@
 
 mod journal;
 mod limits;
+mod mail;
 mod network;
 mod oidc;
 mod revocation;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use self::journal::Journal;
 pub use self::limits::Limits;
+pub use self::mail::{Mail, Relay, RelaySecurity};
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
 pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
@@ -34,6 +36,7 @@ pub struct Config {
     pub dmp: Dmp,
     pub oidc: Oidc,
     pub vihf: Vihf,
+    pub mail: Mail,
     pub limits: Limits,
     pub log: Log,
 }
@@ -220,7 +223,7 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
+        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()).chain(self.mail.paths_mut()) {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
@@ -267,6 +270,7 @@ impl Config {
             self.journal.contradiction(),
             self.oidc.contradiction(),
             self.vihf.contradiction(),
+            self.mail.contradiction(),
             self.limits.contradiction(),
         ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
@@ -298,6 +302,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
+    ("mail", mail::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];

@@ -178,6 +178,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
         Actor::PatientPortal { name, user, .. } => format!("{}, through {name}", user_in_words(user)),
         Actor::Operator => "the operator".to_owned(),
+        Actor::System => "the gateway".to_owned(),
         Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
             format!("certificate {certificate_serial}")
         }

@@ -60,6 +60,8 @@ pub enum Actor {
         user: StatedUser,
     },
     Operator,
+    /// This gateway, of itself.
+    System,
     /// A certificate that names nobody this gateway serves, or nobody whom the token names.
     Unidentified {
         certificate_serial: String,
@@ -142,6 +144,11 @@ pub enum Action {
     OpenDossier,
     CloseDossier,
     ReopenDossier,
+    /// Where the patient, or a professional, is told what the law wants them told.
+    SetContact,
+    /// The relay took the mail that tells them (R1111-48, R1111-53).
+    NotifyPatient,
+    NotifyMedecinTraitant,
     /// A request that was turned away before anybody knew what it was about.
     Request,
 }
@@ -197,6 +204,9 @@ impl Action {
             Self::OpenDossier => "open record",
             Self::CloseDossier => "close record",
             Self::ReopenDossier => "reopen record",
+            Self::SetContact => "change of a contact",
+            Self::NotifyPatient => "notice to the patient",
+            Self::NotifyMedecinTraitant => "notice to the médecin traitant",
             Self::Request => "request",
         }
     }

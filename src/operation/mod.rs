@@ -8,6 +8,7 @@ pub mod authorisations;
 mod check;
 pub mod complete;
 pub mod consent;
+pub mod contact;
 pub mod deposit;
 pub mod draft;
 pub mod existence;

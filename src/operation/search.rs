@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frame::{Attempt, access_denied, not_found};
+use super::frame::{Attempt, Consequence, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
@@ -53,11 +53,15 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        let shown = match &reading {
-            Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
-            Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+        let consequence = match &reading {
+            // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
+            Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
+                let shown = found.entries.iter().map(|entry| entry.logical_id).collect();
+                Consequence::of(permit, caller, shown, attempt.now)
+            }
+            Reading::Permitted(..) | Reading::Denied(..) | Reading::NoDossier => Consequence::Nothing,
         };
-        self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
+        self.write_disclosure(search_event(&attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
@@ -99,11 +103,13 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        let shown = match &reading {
-            Reading::Permitted(_, Some((entry, _))) => vec![entry.logical_id],
-            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+        let consequence = match &reading {
+            Reading::Permitted(permit, Some((entry, _))) => {
+                Consequence::of(permit, caller, vec![entry.logical_id], attempt.now)
+            }
+            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Consequence::Nothing,
         };
-        self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
+        self.write_disclosure(read_event(attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),

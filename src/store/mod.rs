@@ -15,6 +15,7 @@ pub mod executor;
 mod group_commit;
 pub mod journal;
 pub mod label;
+pub mod outbox;
 pub mod replay;
 pub mod search;
 pub mod submission_set;

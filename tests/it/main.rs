@@ -20,6 +20,7 @@ mod journal_command;
 mod layering;
 mod limits;
 mod listening;
+mod notices;
 mod oidc;
 mod portal;
 mod pressure;
