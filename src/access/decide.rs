@@ -36,6 +36,7 @@ pub enum Action {
     DeclareAuthorisation,
     RemoveAuthorisation,
     SetList,
+    ReadJournal,
 }
 
 macro_rules! acts {
@@ -59,7 +60,9 @@ acts! {
     /// A professional ends the authorisation that names them (TD0.3).
     RemoveAuthorisation,
     /// Change the patient's list or the mask of a document, by the patient's act.
-    SetList
+    SetList,
+    /// Read who did what with the record (R1111-43): `access::journal` says which lines.
+    ReadJournal
 }
 
 mod sealed {
@@ -121,6 +124,7 @@ pub enum RuleId {
     OccupationalMedicine,
     ExpressConsent,
     OtherPatient,
+    OwnTraces,
 }
 
 impl RuleId {
@@ -144,6 +148,7 @@ impl RuleId {
             Self::OccupationalMedicine => "F.1-T own documents",
             Self::ExpressConsent => "F.2 express consent",
             Self::OtherPatient => "C.2 token of another patient",
+            Self::OwnTraces => "F.2 own traces",
         }
     }
 }
@@ -203,7 +208,7 @@ impl Question<'_> {
     /// Steps 3, 7 and 8 of F.4; the rest where somebody reads.
     fn answer(&self, action: Action) -> Answer {
         let closed = matches!(self.dossier.state, DossierState::Closed { .. });
-        if closed && action != Action::Existence {
+        if closed && action != Action::Existence && !self.is_holders_reading(action) {
             return Err(RuleId::Closed);
         }
         let about = self.caller.token().and_then(|token| token.statement.patient.as_ref());
@@ -225,12 +230,30 @@ impl Question<'_> {
             Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
             Action::DeclareAuthorisation if cells.grants(Row::DeclareAuthorised) => self.write_own_line(),
             Action::RemoveAuthorisation if cells.grants(Row::RemoveOwnAuthorisation) => self.write_own_line(),
+            Action::ReadJournal => Ok(self.read_journal()),
             Action::Existence
             | Action::Deposit
             | Action::DeclareAuthorisation
             | Action::RemoveAuthorisation
             | Action::SetList => Err(RuleId::ModeMayNot),
         }
+    }
+
+    /// R1111-43: the médecin traitant in normal mode reads every line, whatever became of its documents; every other
+    /// actor what they did themselves, with the documents that they may still see.
+    fn read_journal(&self) -> (RuleId, Others) {
+        match self.answer(Action::Consult) {
+            Ok((RuleId::MedecinTraitant, Others::Shown(shown))) => {
+                (RuleId::MedecinTraitant, Others::Shown(shown.of_every_status()))
+            }
+            Ok((_, others)) => (RuleId::OwnTraces, others),
+            Err(_) => (RuleId::OwnTraces, Others::Nothing),
+        }
+    }
+
+    /// What was done with a closed record is still its holder's to know.
+    fn is_holders_reading(&self, action: Action) -> bool {
+        action == Action::ReadJournal && matches!(self.caller, Caller::PatientPortal(_) | Caller::Operator)
     }
 
     fn treating(&self) -> Treating {
@@ -308,11 +331,12 @@ impl Question<'_> {
 }
 
 /// The portal carries the patient's acts, the operator acts on the patient's written demand and migrates; neither
-/// reads (F.4-4).
+/// reads documents (F.4-4), both what was done with the record, as its holder is shown it.
 fn outside_the_matrices(action: Action, caller: &Caller) -> Answer {
     match action {
         Action::Existence | Action::SetList => Ok((RuleId::PatientsOwnAct, Others::Nothing)),
         Action::Deposit if *caller == Caller::Operator => Ok((RuleId::DepositNeedsNoAuthorisation, Others::Nothing)),
+        Action::ReadJournal => Ok((RuleId::PatientsOwnAct, Others::Shown(Shown::of_the_holder()))),
         Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
         Action::Deposit | Action::DeclareAuthorisation | Action::RemoveAuthorisation => Err(RuleId::ModeMayNot),
     }

@@ -91,6 +91,17 @@ impl Shown {
     fn whole() -> Self {
         Self { statuses: listed_statuses(), hidden_by: BTreeSet::new(), readable: Readable::Every }
     }
+
+    /// What a journal may name to the holder of the record: documents that were deleted too, for their deletion is
+    /// among what was done; not what a professional has yet to tell them (R1111-53).
+    pub(super) fn of_the_holder() -> Self {
+        let hidden_by = [VisibilityLabel::InvisiblePatient].into();
+        Self { statuses: BTreeSet::new(), hidden_by, readable: Readable::Every }.of_every_status()
+    }
+
+    pub(super) fn of_every_status(self) -> Self {
+        Self { statuses: AvailabilityStatus::ALL.into(), ..self }
+    }
 }
 
 impl Readable {

@@ -121,6 +121,8 @@ pub enum Action {
     OpenDossier,
     CloseDossier,
     ReopenDossier,
+    /// Who did what with the record, or what one did oneself (R1111-43).
+    ReadJournal,
     /// A request that was turned away before anybody knew what it was about.
     Request,
 }
@@ -159,6 +161,39 @@ pub struct EntryMention {
 }
 
 impl Action {
+    pub const ALL: [Self; 12] = [
+        Self::Deposit,
+        Self::Search,
+        Self::Read,
+        Self::Retrieve,
+        Self::Existence,
+        Self::SetConsent,
+        Self::ListConsents,
+        Self::OpenDossier,
+        Self::CloseDossier,
+        Self::ReopenDossier,
+        Self::ReadJournal,
+        Self::Request,
+    ];
+
+    /// The word that a line has for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Search => "search",
+            Self::Read => "read",
+            Self::Retrieve => "retrieve",
+            Self::Existence => "existence",
+            Self::SetConsent => "set_consent",
+            Self::ListConsents => "list_consents",
+            Self::OpenDossier => "open_dossier",
+            Self::CloseDossier => "close_dossier",
+            Self::ReopenDossier => "reopen_dossier",
+            Self::ReadJournal => "read_journal",
+            Self::Request => "request",
+        }
+    }
+
     /// The action in plain words.
     pub fn words(self) -> &'static str {
         match self {
@@ -172,6 +207,7 @@ impl Action {
             Self::OpenDossier => "open record",
             Self::CloseDossier => "close record",
             Self::ReopenDossier => "reopen record",
+            Self::ReadJournal => "read the journal",
             Self::Request => "request",
         }
     }
@@ -265,6 +301,18 @@ impl EntryMention {
             unique_id: entry.metadata.unique_id.to_string(),
             type_code: entry.metadata.type_code.code.clone(),
             title: entry.metadata.title.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_is_listed_under_the_word_of_its_line() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_string(&action).unwrap(), format!("\"{}\"", action.code()));
         }
     }
 }

@@ -12,9 +12,10 @@ pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
+pub mod journal;
 pub mod media;
 pub mod outcome;
 pub mod retrieve;
 pub mod search;
 
-pub use crate::domain::criteria;
+pub use crate::domain::{criteria, trace};

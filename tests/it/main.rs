@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod audit_event;
 mod bad_input;
 mod bearer;
 mod certificates;

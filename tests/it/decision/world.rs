@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use carnet::access::decide::{
-    Action, Consult, DeclareAuthorisation, Denial, Deposit, Existence, Permit, RemoveAuthorisation, Retrieve, RuleId,
-    SetList, decide,
+    Action, Consult, DeclareAuthorisation, Denial, Deposit, Existence, Permit, ReadJournal, RemoveAuthorisation,
+    Retrieve, RuleId, SetList, decide,
 };
 use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Column, Matrix, Standing};
@@ -27,7 +27,7 @@ use jiff::Timestamp;
 
 use super::super::support::gateway::{OTHER_PATIENT, patient};
 
-pub(super) const ACTIONS: [Action; 7] = [
+pub(super) const ACTIONS: [Action; 8] = [
     Action::Existence,
     Action::Deposit,
     Action::Consult,
@@ -35,6 +35,7 @@ pub(super) const ACTIONS: [Action; 7] = [
     Action::DeclareAuthorisation,
     Action::RemoveAuthorisation,
     Action::SetList,
+    Action::ReadJournal,
 ];
 
 /// The day of the reviewed tables.
@@ -68,6 +69,7 @@ pub(super) fn ask(matrices: &Matrices, action: Action, caller: &Caller, dossier:
         Action::DeclareAuthorisation => decided(decide::<DeclareAuthorisation>(matrices, caller, dossier, now())),
         Action::RemoveAuthorisation => decided(decide::<RemoveAuthorisation>(matrices, caller, dossier, now())),
         Action::SetList => decided(decide::<SetList>(matrices, caller, dossier, now())),
+        Action::ReadJournal => decided(decide::<ReadJournal>(matrices, caller, dossier, now())),
     }
 }
 

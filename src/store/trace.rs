@@ -1,0 +1,180 @@
+//! Lines of the journal as one reader is shown them.
+//!
+//! Which lines count, and which documents each may name, is decided inside the statement: a mention that the reader's
+//! [`Visibility`] hides never leaves it, and a line of somebody else of which nothing remains is not there at all, for
+//! the page and for the total alike. Source: F.2 (R1111-43), F.4 (13 to 17).
+
+use jiff::Timestamp;
+
+use super::composer::Composer;
+use super::error::Error;
+use super::executor::{Param, Row, Tx};
+use super::search::{push_in, push_times};
+use crate::access::decide::{Permit, ReadJournal};
+use crate::access::journal::{OwnTraces, Viewer};
+use crate::access::visibility::{Others, Visibility};
+use crate::domain::criteria::Direction;
+use crate::domain::ins::Ins;
+use crate::domain::trace::TraceCriteria;
+use crate::identity::caller::CallerId;
+
+/// How many lines in all, and the page asked for.
+#[derive(Debug, Default)]
+pub struct FoundLines {
+    pub total: u64,
+    pub lines: Vec<ShownLine>,
+}
+
+/// One line, without what its reader may not see.
+#[derive(Debug)]
+pub struct ShownLine {
+    pub seal: Vec<u8>,
+    pub line: String,
+    /// Who the record is about; none when the line concerns no record.
+    pub patient: Option<Ins>,
+}
+
+/// Lines about the permit's record, from before `before`.
+pub async fn find(
+    tx: &mut Tx<'_>,
+    permit: &Permit<ReadJournal>,
+    criteria: &TraceCriteria,
+    before: Timestamp,
+) -> Result<FoundLines, Error> {
+    let visibility = permit.visibility();
+    select(tx, criteria, visibility, |composer| {
+        composer.push("j.dossier_id = ");
+        composer.push_param(permit.dossier().to_string().into());
+        push_before(composer, before);
+        match permit.viewer() {
+            Viewer::All { legal_representative } => push_all(composer, visibility, legal_representative),
+            Viewer::Own => {
+                push_actor(composer, permit.holder());
+                composer.push(TOLD);
+            }
+        }
+    })
+    .await
+}
+
+/// Lines of what the holder did, since `since`, whosever record it was. They name the holder's own documents alone:
+/// what else they may see is another decision in each record.
+pub async fn find_own(
+    tx: &mut Tx<'_>,
+    own: &OwnTraces,
+    criteria: &TraceCriteria,
+    (since, before): (Timestamp, Timestamp),
+) -> Result<FoundLines, Error> {
+    let visibility = Visibility { holder: own.holder().clone(), others: Others::Nothing };
+    select(tx, criteria, &visibility, |composer| {
+        composer.push("j.at_us >= ");
+        composer.push_param(since.into());
+        push_before(composer, before);
+        push_actor(composer, own.holder());
+    })
+    .await
+}
+
+/// The total and the page of the lines that `push_whose` and the criteria name.
+async fn select(
+    tx: &mut Tx<'_>,
+    criteria: &TraceCriteria,
+    visibility: &Visibility,
+    push_whose: impl Fn(&mut Composer),
+) -> Result<FoundLines, Error> {
+    let mut count = Composer::new("-- store::trace::count\nSELECT COUNT(*) FROM journal j WHERE ");
+    push_whose(&mut count);
+    push_criteria(&mut count, criteria, visibility);
+    let rows = count.fetch_all(tx).await?;
+    let total = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    let total = u64::try_from(total).map_err(|error| Error::inconsistent("journal", error))?;
+    let page = criteria.page;
+    if total <= page.offset || page.size == 0 {
+        return Ok(FoundLines { total, lines: Vec::new() });
+    }
+    let mut lines = Composer::new("-- store::trace::page\nSELECT j.seal, json_replace(j.line, '$.entries', json((");
+    lines.push("SELECT json_group_array(json(m.value)) FROM ");
+    lines.push(MENTIONS);
+    push_is_shown(&mut lines, visibility);
+    lines.push("))), i.authority, i.matricule\nFROM journal j LEFT JOIN dossier_ins i");
+    lines.push(" ON i.dossier_id = j.dossier_id AND i.position = 0\nWHERE ");
+    push_whose(&mut lines);
+    push_criteria(&mut lines, criteria, visibility);
+    lines.push(match criteria.direction {
+        Direction::Ascending => "\nORDER BY j.at_us, j.position LIMIT ",
+        Direction::Descending => "\nORDER BY j.at_us DESC, j.position DESC LIMIT ",
+    });
+    lines.push_param(page.size.into());
+    lines.push(" OFFSET ");
+    lines.push_param(Param::Integer(i64::try_from(page.offset).unwrap_or(i64::MAX)));
+    let lines = lines.fetch_all(tx).await?.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(FoundLines { total, lines })
+}
+
+fn push_before(composer: &mut Composer, before: Timestamp) {
+    composer.push(" AND j.at_us < ");
+    composer.push_param(before.into());
+}
+
+fn push_actor(composer: &mut Composer, holder: &CallerId) {
+    composer.push(" AND j.actor = ");
+    composer.push_param(format!("{} {}", holder.kind(), holder.number()).into());
+}
+
+/// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it.
+fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representative: bool) {
+    composer.push(" AND (json_array_length(j.line, '$.entries') = 0 OR EXISTS (SELECT 1 FROM ");
+    composer.push(MENTIONS);
+    push_is_shown(composer, visibility);
+    composer.push(") OR (1 = 1");
+    push_actor(composer, &visibility.holder);
+    composer.push("))");
+    if legal_representative {
+        composer.push(NOT_SECRET);
+    }
+}
+
+/// Adds the condition that the mention `m` of the line `j` is of an entry that is visible.
+fn push_is_shown(composer: &mut Composer, visibility: &Visibility) {
+    composer.push("\nWHERE EXISTS (SELECT 1 FROM document_entry e");
+    composer.push(" WHERE e.logical_id = m.value ->> '$.document' AND e.dossier_id = j.dossier_id");
+    composer.push_visibility("e", visibility);
+    composer.push(")");
+}
+
+fn push_criteria(composer: &mut Composer, criteria: &TraceCriteria, visibility: &Visibility) {
+    push_times(composer, ("j.at_us", "j.at_us + 1"), &criteria.dates);
+    push_in(composer, "j.line ->> '$.action'", criteria.actions.iter().map(|word| word.as_str().into()).collect());
+    let agents =
+        criteria.agents.iter().flat_map(|number| ["ps", "struct"].map(|kind| format!("{kind} {number}").into()));
+    push_in(composer, "j.actor", agents.collect());
+    if criteria.documents.is_empty() {
+        return;
+    }
+    composer.push(" AND EXISTS (SELECT 1 FROM ");
+    composer.push(MENTIONS);
+    push_is_shown(composer, visibility);
+    push_in(composer, "m.value ->> '$.document'", criteria.documents.iter().map(|id| id.to_string().into()).collect());
+    composer.push(")");
+}
+
+fn read(row: &Row) -> Result<ShownLine, Error> {
+    let patient = match (row.text_or_null(2)?, row.text_or_null(3)?) {
+        (Some(authority), Some(matricule)) => {
+            let ins = Ins::parse(&matricule, &authority);
+            Some(ins.map_err(|error| Error::inconsistent("dossier_ins", error))?)
+        }
+        _ => None,
+    };
+    Ok(ShownLine { seal: row.bytes(0)?, line: row.text(1)?, patient })
+}
+
+/// The documents that a line names, one a row.
+const MENTIONS: &str = "json_each(j.line, '$.entries') m";
+
+/// Lines whose record the actor was told of. What was denied, or not found, is filed under a record that the answer
+/// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
+const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' <> 'not_found'";
+
+/// "Connexion secrète" (J64).
+const NOT_SECRET: &str = " AND j.line ->> '$.token.presented.hidden_from_legal_representatives' IS NOT 1";
