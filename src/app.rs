@@ -73,6 +73,9 @@ impl App {
         let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
+        if let Some(forwarder) = gateway.audit_forwarder()? {
+            watchers.push(tokio::spawn(forwarder.run()).abort_handle());
+        }
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });

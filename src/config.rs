@@ -1,5 +1,6 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod atna;
 mod limits;
 mod network;
 mod oidc;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::atna::Atna;
 pub use self::limits::Limits;
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
@@ -31,6 +33,7 @@ pub struct Config {
     pub dmp: Dmp,
     pub oidc: Oidc,
     pub vihf: Vihf,
+    pub atna: Atna,
     pub limits: Limits,
     pub log: Log,
 }
@@ -203,6 +206,7 @@ impl Config {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
+        self.atna.resolve_paths(base);
         for path in [&mut self.dmp.finess_table, &mut self.dmp.habilitation_matrix] {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);
@@ -244,6 +248,7 @@ impl Config {
             self.revocation.contradiction(),
             self.oidc.contradiction(),
             self.vihf.contradiction(),
+            self.atna.contradiction(),
             self.limits.contradiction(),
         ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
@@ -274,6 +279,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
+    ("atna", atna::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];
@@ -371,6 +377,18 @@ mod tests {
         let config = load("[store]\ndatabase = \"sqlite:x.db\"\n", &[]).unwrap();
         assert!(config.sqlite_path().unwrap().is_absolute());
         assert!(config.tls.key.is_absolute());
+    }
+
+    #[test]
+    fn an_audit_repository_is_named_whole_or_not_at_all() {
+        let atna = |text: &str| load(&format!("[atna]\n{text}\n"), &[]).map(|config| config.atna);
+        for half in ["syslog = \"arr:6514\"", "syslog = \"arr\"\nroots = [\"r\"]", "certificate = \"c\"", "key = \"k\""]
+        {
+            assert!(atna(half).is_err(), "{half}");
+        }
+        let whole = atna("syslog = \"[::1]:6514\"\nroots = [\"arr.pem\"]").unwrap();
+        assert_eq!(whole.receiver(), Some(("::1", 6514)));
+        assert!(whole.roots[0].is_absolute() && whole.certificate.as_os_str().is_empty());
     }
 
     #[test]

@@ -213,6 +213,26 @@ impl Action {
     }
 }
 
+impl Outcome {
+    /// FHIR's audit-event-outcome, which is DICOM's EventOutcomeIndicator: success, minor and serious failure.
+    pub fn indicator(&self) -> &'static str {
+        match self {
+            Self::Done { .. } | Self::DoneBefore => "0",
+            Self::Refused { .. } | Self::NotFound => "4",
+            Self::Denied { .. } => "8",
+        }
+    }
+
+    /// The rules that made it; empty where none is told.
+    pub fn rules(&self) -> String {
+        match self {
+            Self::Done { rule } | Self::Denied { rule } => rule.clone(),
+            Self::Refused { rules } => rules.join(", "),
+            Self::DoneBefore | Self::NotFound => String::new(),
+        }
+    }
+}
+
 impl Actor {
     pub fn of(caller: &Caller) -> Self {
         match caller {
@@ -247,6 +267,16 @@ impl Actor {
 }
 
 impl StatedPurpose {
+    /// TRE_R248; none where nobody read it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Normal => Some("normal"),
+            Self::BrisDeGlace { .. } => Some("bris_de_glace"),
+            Self::Centre15 => Some("centre_15"),
+            Self::NotRead => None,
+        }
+    }
+
     pub fn of(caller: &Caller) -> Self {
         match caller.purpose() {
             Purpose::Normal => Self::Normal,

@@ -13,7 +13,9 @@ use crate::domain::ids::DossierId;
 use crate::domain::ins::Ins;
 use crate::domain::trace::TraceCriteria;
 use crate::identity::caller::Caller;
+use crate::journal::atna::Source;
 use crate::journal::event::{Action, Event, Outcome, Subject};
+use crate::journal::syslog::Forwarder;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::store::dossier;
 use crate::store::trace::{FoundLines, ShownLine, find, find_own};
@@ -68,6 +70,13 @@ impl Gateway {
                 Ok(shown(FoundLines::default(), Viewer::Own, before, Some(patient))?)
             }
         }
+    }
+
+    /// What sends the journal to the audit repository; none where none is configured.
+    pub fn audit_forwarder(&self) -> Result<Option<Forwarder>, Fault> {
+        let url = self.config.listen.public_url.clone();
+        let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+        Forwarder::new(&self.config.atna, self.store.clone(), self.clock.clone(), Source { host, url })
     }
 
     async fn read_own_journal(

@@ -17,6 +17,7 @@ pub mod journal;
 pub mod replay;
 pub mod search;
 pub mod submission_set;
+pub mod syslog;
 pub mod trace;
 pub mod volume;
 

@@ -159,14 +159,18 @@ fn push_criteria(composer: &mut Composer, criteria: &TraceCriteria, visibility: 
 }
 
 fn read(row: &Row) -> Result<ShownLine, Error> {
-    let patient = match (row.text_or_null(2)?, row.text_or_null(3)?) {
+    Ok(ShownLine { seal: row.bytes(0)?, line: row.text(1)?, patient: patient(row, (2, 3))? })
+}
+
+/// The INS in these columns, authority first; none where both are NULL.
+pub(super) fn patient(row: &Row, (authority, matricule): (usize, usize)) -> Result<Option<Ins>, Error> {
+    match (row.text_or_null(authority)?, row.text_or_null(matricule)?) {
         (Some(authority), Some(matricule)) => {
             let ins = Ins::parse(&matricule, &authority);
-            Some(ins.map_err(|error| Error::inconsistent("dossier_ins", error))?)
+            ins.map(Some).map_err(|error| Error::inconsistent("dossier_ins", error))
         }
-        _ => None,
-    };
-    Ok(ShownLine { seal: row.bytes(0)?, line: row.text(1)?, patient })
+        _ => Ok(None),
+    }
 }
 
 /// The documents that a line names, one a row.

@@ -7,6 +7,7 @@
 )]
 
 mod access;
+mod atna;
 mod audit_event;
 mod bad_input;
 mod bearer;

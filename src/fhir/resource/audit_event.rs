@@ -13,7 +13,7 @@ use super::datatype::ins_identifier;
 use super::datatype::{CodeableConcept, Coding, Extension, Identifier, Meta, Reference, Text, URI_SYSTEM, Value};
 use crate::domain::ids::UniqueId;
 use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
-use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken};
+use crate::journal::event::{Action, Actor, EntryMention, Event, StatedPurpose, StatedToken};
 use crate::journal::patient_view::{ActorType, Group, profession, sentence};
 use crate::operation::outcome::Trace;
 
@@ -201,7 +201,7 @@ pub fn write<'a>(writing: Writing<'a>, trace: &'a Trace) -> AuditEvent<'a> {
     let event = &trace.event;
     let pattern = Pattern::of(event.action);
     let entity = entities(pattern, trace);
-    let (outcome, outcome_desc) = outcome(&event.result);
+    let (outcome, rules) = (event.result.indicator(), event.result.rules());
     // One object of data, as the patterns have it.
     let is_whole = pattern == Pattern::Query || entity.iter().filter(|entity| entity.is_data()).count() == 1;
     let profile = pattern.profile(trace.patient.is_some()).filter(|_| outcome == SUCCESS && is_whole);
@@ -214,7 +214,7 @@ pub fn write<'a>(writing: Writing<'a>, trace: &'a Trace) -> AuditEvent<'a> {
         action: pattern.action(),
         recorded: event.at.to_string(),
         outcome,
-        outcome_desc: outcome_desc.filter(|text| !text.is_empty()),
+        outcome_desc: Some(rules).filter(|rules| !rules.is_empty()),
         purpose_of_event: purpose(&event.purpose).map(|purpose| [purpose]),
         agent: agents(writing, pattern, trace),
         source: Source {
@@ -236,25 +236,12 @@ fn narrative(sentence: &str) -> Narrative {
     Narrative { status: "generated", div }
 }
 
-/// The code of the outcome, and the rules that made it.
-fn outcome(result: &Outcome) -> (&'static str, Option<String>) {
-    match result {
-        Outcome::Done { rule } => (SUCCESS, Some(rule.clone())),
-        Outcome::DoneBefore => (SUCCESS, None),
-        Outcome::NotFound => (MINOR_FAILURE, None),
-        Outcome::Refused { rules } => (MINOR_FAILURE, Some(rules.join(", "))),
-        Outcome::Denied { rule } => (SERIOUS_FAILURE, Some(rule.clone())),
-    }
-}
-
 fn purpose(purpose: &StatedPurpose) -> Option<CodeableConcept<'_>> {
-    let (code, text) = match purpose {
-        StatedPurpose::Normal => ("normal", None),
-        StatedPurpose::BrisDeGlace { reason } => ("bris_de_glace", Some(Cow::Borrowed(reason.as_str()))),
-        StatedPurpose::Centre15 => ("centre_15", None),
-        StatedPurpose::NotRead => return None,
+    let text = match purpose {
+        StatedPurpose::BrisDeGlace { reason } => Some(Cow::Borrowed(reason.as_str())),
+        StatedPurpose::Normal | StatedPurpose::Centre15 | StatedPurpose::NotRead => None,
     };
-    Some(CodeableConcept { text, ..CodeableConcept::of(PURPOSE_SYSTEM, code) })
+    Some(CodeableConcept { text, ..CodeableConcept::of(PURPOSE_SYSTEM, purpose.code()?) })
 }
 
 /// The client's software or structure, this server, and the person, where one is known.
@@ -435,8 +422,6 @@ macro_rules! balp {
 use balp;
 
 const SUCCESS: &str = "0";
-const MINOR_FAILURE: &str = "4";
-const SERIOUS_FAILURE: &str = "8";
 
 const DCM: &str = "http://dicom.nema.org/resources/ontology/DCM";
 const PATIENT_RECORD: &str = "110110";
@@ -461,7 +446,7 @@ mod tests {
     use crate::domain::value_set::Terminology;
     use crate::fhir::read::json_to_xml;
     use crate::fhir::resource::sample;
-    use crate::journal::event::Subject;
+    use crate::journal::event::{Outcome, Subject};
 
     fn mention(title: &str) -> EntryMention {
         EntryMention {

@@ -12,7 +12,8 @@ fn the_journal_in_plain_french_is_as_reviewed() {
     let say = |event: &Event| format!("- {}\n", sentence(event, &terminology));
     let mut text = "# What the holder of a record reads\n\nNo-break spaces are written `~` here.\n".to_owned();
     for action in Action::ALL {
-        text += &format!("\n## {}, {}\n\n", action.code(), Group::of(&event(action, doctor())).code());
+        let group = Group::of(&event(action, doctor())).code();
+        text.extend(["\n## ", action.code(), ", ", group, "\n\n"]);
         let mut done =
             [0, 1, 3].map(|count| say(&Event { entries: mentions(count), ..event(action, doctor()) })).to_vec();
         done.dedup();
