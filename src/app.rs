@@ -29,7 +29,8 @@ pub struct Running {
     pub operators: SocketAddr,
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
-    listeners: [JoinHandle<()>; 2],
+    /// Listeners, and what sends the journal on.
+    until_stopped: Vec<JoinHandle<()>>,
     watchers: Vec<AbortHandle>,
 }
 
@@ -73,9 +74,8 @@ impl App {
         let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
-        if let Some(forwarder) = gateway.audit_forwarder()? {
-            watchers.push(tokio::spawn(forwarder.run()).abort_handle());
-        }
+        let forwarder =
+            gateway.audit_forwarder()?.map(|forwarder| tokio::spawn(forwarder.run(end_of(stopped.clone()))));
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
@@ -90,7 +90,7 @@ impl App {
             operators: operators_at,
             gateway,
             stop,
-            listeners: [faces, health],
+            until_stopped: [faces, health].into_iter().chain(forwarder).collect(),
             watchers,
         })
     }
@@ -100,8 +100,8 @@ impl Running {
     /// Stops accepting, lets requests in flight finish within `limits.shutdown_seconds`.
     pub async fn stop(self) -> Result<(), Fault> {
         self.stop.send_replace(true);
-        for listener in self.listeners {
-            listener.await.map_err(|error| Fault::new("listener", error))?;
+        for task in self.until_stopped {
+            task.await.map_err(|error| Fault::new("a task of the gateway", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
         Ok(())

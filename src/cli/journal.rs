@@ -64,6 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending, Failure> {
     const LINES_AT_ONCE: u32 = 500;
     let ins = ins.map(|text| read_ins(text, &gateway.config)).transpose()?;
+    gateway.note_journal_reading(ins.as_ref()).await?;
     let mut after = 0;
     loop {
         let lines = gateway.list_journal(ins.as_ref(), after, LINES_AT_ONCE).await?;
@@ -106,7 +107,7 @@ async fn show_patient(gateway: &Gateway, ins: &str, json: bool) -> Result<Ending
                 let actor_type = ActorType::of(&event.actor).code();
                 let (group, text) = (group.code(), phrase(event));
                 print_json(
-                    &json!({ "id": id, "at": event.at, "group": group, "actor_type": actor_type, "text": text }),
+                    &json!({ "id": id.to_string(), "at": event.at, "group": group, "actor_type": actor_type, "text": text }),
                 );
             } else {
                 say(&format!("  {}", phrase(event)));

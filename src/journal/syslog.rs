@@ -73,8 +73,19 @@ impl Forwarder {
         Ok(Some(Self { store, clock, source, receiver, holder: new_uuid().to_string() }))
     }
 
-    /// Sends for as long as it is polled.
-    pub async fn run(self) {
+    /// Sends until it is told to stop. A batch under way then comes again, from whoever sends next.
+    pub async fn run(self, until: impl Future<Output = ()>) {
+        tokio::select! {
+            () = self.send_all() => {}
+            () = until => {
+                if let Err(error) = self.give_back().await {
+                    tracing::warn!(%error, "the lease on the audit repository ends by itself");
+                }
+            }
+        }
+    }
+
+    async fn send_all(&self) {
         let mut pause = ROUND_EVERY;
         loop {
             pause = match self.round().await {
@@ -94,14 +105,12 @@ impl Forwarder {
         if self.measure().await? == 0 || !self.take().await? {
             return Ok(Round::Idle);
         }
-        let holder = self.holder.clone();
         let sent = self.send_batch().await;
         let Ok(Some((last, count))) = sent else {
-            let write =
-                self.store.write("syslog_give_back", move |tx| Box::pin(async move { give_back(tx, &holder).await }));
-            write.await?;
+            self.give_back().await?;
             return sent.map(|_| Round::Idle);
         };
+        let holder = self.holder.clone();
         let write =
             self.store.write("syslog_advance", move |tx| Box::pin(async move { advance(tx, &holder, last).await }));
         if write.await? {
@@ -115,6 +124,13 @@ impl Forwarder {
         let now = self.clock.now();
         let lease = Lease { holder: self.holder.clone(), until: now + LEASE };
         let write = self.store.write("syslog_take", move |tx| Box::pin(async move { take(tx, &lease, now).await }));
+        Ok(write.await?)
+    }
+
+    async fn give_back(&self) -> Result<(), SendError> {
+        let holder = self.holder.clone();
+        let write =
+            self.store.write("syslog_give_back", move |tx| Box::pin(async move { give_back(tx, &holder).await }));
         Ok(write.await?)
     }
 

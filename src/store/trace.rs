@@ -182,3 +182,98 @@ const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.
 
 /// "Connexion secrète" (J64).
 const NOT_SECRET: &str = " AND j.line ->> '$.token.presented.hidden_from_legal_representatives' IS NOT 1";
+
+#[cfg(test)]
+mod tests {
+    use sqlx::Connection as _;
+    use sqlx::sqlite::SqliteConnection;
+
+    use super::*;
+    use crate::access::visibility::{Readable, Shown};
+    use crate::domain::confidentiality::VisibilityLabel;
+    use crate::domain::status::AvailabilityStatus;
+
+    /// The columns that the statements look at.
+    const SCHEMA: &str = "
+        CREATE TABLE journal (position INTEGER, at_us INTEGER, dossier_id TEXT, line TEXT, seal BLOB, actor TEXT);
+        CREATE TABLE dossier_ins (dossier_id TEXT, position INTEGER, authority TEXT, matricule TEXT);
+        CREATE TABLE document_entry (entry_id INTEGER, logical_id TEXT, dossier_id TEXT, status TEXT, class_code TEXT,
+                                     depositor_kind TEXT, depositor TEXT);
+        CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT);
+        CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT);
+        INSERT INTO document_entry VALUES (1, 'plain', 'd', 'approved', '10', 'ps', 'x'),
+                                          (2, 'secret', 'd', 'approved', '10', 'ps', 'x'),
+                                          (3, 'elsewhere', 'other', 'approved', '10', 'ps', 'x');
+        INSERT INTO document_entry_label VALUES (2, 'INVISIBLE_REPRESENTANTS_LEGAUX');";
+
+    fn line(result: &str, documents: &[&str], token: &str) -> String {
+        let mentions: Vec<_> = documents.iter().map(|id| format!("{{\"document\":\"{id}\"}}")).collect();
+        let mentions = mentions.join(",");
+        format!("{{\"action\":\"read\",\"result\":{result},\"entries\":[{mentions}],\"token\":{token}}}")
+    }
+
+    async fn database(lines: &[(&str, String)]) -> SqliteConnection {
+        let mut database = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        sqlx::raw_sql(SCHEMA).execute(&mut database).await.unwrap();
+        for (position, (actor, line)) in (1_i64..).zip(lines) {
+            let insert = sqlx::query("INSERT INTO journal VALUES ($1, $1, 'd', $2, x'00', $3)");
+            insert.bind(position).bind(line).bind(*actor).execute(&mut database).await.unwrap();
+        }
+        database
+    }
+
+    fn holder() -> CallerId {
+        CallerId::Structure("2990000045".parse().unwrap())
+    }
+
+    fn sees_all_but(label: Option<VisibilityLabel>) -> Visibility {
+        let statuses = AvailabilityStatus::ALL.into();
+        let shown = Shown { statuses, hidden_by: label.into_iter().collect(), readable: Readable::Every };
+        Visibility { holder: holder(), others: Others::Shown(shown) }
+    }
+
+    /// The documents of each line, oldest first.
+    async fn shown(database: &mut SqliteConnection, visibility: &Visibility, representative: bool) -> Vec<String> {
+        let criteria = TraceCriteria { direction: Direction::Ascending, ..TraceCriteria::default() };
+        let mut tx = Tx::snapshot(database);
+        let found = select(&mut tx, &criteria, visibility, |composer| {
+            composer.push("1 = 1");
+            push_all(composer, visibility, representative);
+        });
+        let found = found.await.unwrap();
+        assert_eq!(found.total, found.lines.len() as u64);
+        let documents = |line: &ShownLine| {
+            let line: serde_json::Value = serde_json::from_str(&line.line).unwrap();
+            let mentions = line["entries"].as_array().unwrap().clone();
+            mentions.iter().filter_map(|mention| mention["document"].as_str()).collect::<Vec<_>>().join(" ")
+        };
+        found.lines.iter().map(documents).collect()
+    }
+
+    #[tokio::test]
+    async fn a_secret_connection_and_what_is_hidden_are_not_there_for_a_representative() {
+        let secret_connection = "{\"presented\":{\"hidden_from_legal_representatives\":true}}";
+        let usual = "{\"presented\":{\"hidden_from_legal_representatives\":false}}";
+        let lines = [
+            ("ps 1", line("{}", &["plain", "secret"], "\"none\"")),
+            ("ps 1", line("{}", &["secret"], usual)),
+            ("ps 1", line("{}", &["plain"], secret_connection)),
+            ("ps 1", line("{}", &[], usual)),
+            ("ps 1", line("{}", &["elsewhere"], usual)),
+            ("struct 2990000045", line("{}", &["secret"], usual)),
+        ];
+        let mut database = database(&lines).await;
+        let patient = shown(&mut database, &sees_all_but(None), false).await;
+        assert_eq!(patient, ["plain secret", "secret", "plain", "", "secret"]);
+        let hidden = sees_all_but(Some(VisibilityLabel::InvisibleRepresentantsLegaux));
+        assert_eq!(shown(&mut database, &hidden, true).await, ["plain", "", ""]);
+    }
+
+    #[tokio::test]
+    async fn a_title_or_a_reason_that_looks_like_a_mention_is_none() {
+        let forged = line("{}", &[], "\"none\"").replace("\"read\"", r#""\"entries\":[{\"document\":\"secret\"}]""#);
+        let mut database = database(&[("ps 1", forged)]).await;
+        let hidden = sees_all_but(Some(VisibilityLabel::InvisibleRepresentantsLegaux));
+        assert_eq!(shown(&mut database, &hidden, true).await, [""]);
+    }
+}
