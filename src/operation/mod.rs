@@ -12,10 +12,10 @@ pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
-pub mod journal;
 pub mod media;
 pub mod outcome;
 pub mod retrieve;
 pub mod search;
+pub mod traces;
 
 pub use crate::domain::{criteria, trace};
