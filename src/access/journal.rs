@@ -18,7 +18,10 @@ impl Permit<ReadJournal> {
     /// Invariant: a rule that is not named here shows own lines alone.
     pub fn viewer(&self) -> Viewer {
         match self.rule() {
-            RuleId::PatientsOwnAct | RuleId::MedecinTraitant => Viewer::All { legal_representative: false },
+            RuleId::PatientsOwnAct | RuleId::Aidant | RuleId::Operator | RuleId::MedecinTraitant => {
+                Viewer::All { legal_representative: false }
+            }
+            RuleId::LegalRepresentative => Viewer::All { legal_representative: true },
             _ => Viewer::Own,
         }
     }
@@ -39,7 +42,6 @@ impl OwnTraces {
 /// Decides whether `caller` may read their own lines without naming a record: a professional, whom no token holds to
 /// one patient. The lines of a structure are those of all who work there: it names the patient.
 pub fn own_traces(caller: &Caller) -> Option<OwnTraces> {
-    let is_about_one = caller.token().is_some_and(|token| token.statement.patient.is_some());
-    let is_free = caller.professional_id().is_some() && !is_about_one;
+    let is_free = caller.professional_id().is_some() && caller.stated_patient().is_none();
     is_free.then(|| OwnTraces { holder: caller.id() })
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
@@ -20,6 +22,8 @@ pub struct Visibility {
     /// Whose documents count as "own".
     pub holder: CallerId,
     pub others: Others,
+    /// When it was decided: a label may have an end (R1111-53).
+    pub at: Timestamp,
 }
 
 /// What of the documents of others.
@@ -50,16 +54,12 @@ pub enum Readable {
 pub struct EntryFacts<'a> {
     pub own: bool,
     pub status: AvailabilityStatus,
+    /// Those in force.
     pub labels: &'a BTreeSet<VisibilityLabel>,
     pub class_code: &'a str,
 }
 
 impl Visibility {
-    /// The whole record, for acts that no label stands against: the patient's own.
-    pub fn whole(holder: CallerId) -> Self {
-        Self { holder, others: Others::Shown(Shown::whole()) }
-    }
-
     pub fn shows(&self, entry: &EntryFacts<'_>) -> bool {
         self.shows_status(entry.status) && (entry.own || self.others.show(entry))
     }
@@ -75,6 +75,14 @@ impl Visibility {
 }
 
 impl Others {
+    /// As a journal names documents: deleted ones too, for their deletion is among what was done.
+    pub(super) fn of_every_status(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Shown(shown) => Self::Shown(Shown { statuses: AvailabilityStatus::ALL.into(), ..shown }),
+        }
+    }
+
     fn show(&self, entry: &EntryFacts<'_>) -> bool {
         match self {
             Self::Nothing => false,
@@ -88,19 +96,10 @@ impl Others {
 }
 
 impl Shown {
-    fn whole() -> Self {
-        Self { statuses: listed_statuses(), hidden_by: BTreeSet::new(), readable: Readable::Every }
-    }
-
-    /// What a journal may name to the holder of the record: documents that were deleted too, for their deletion is
-    /// among what was done; not what a professional has yet to tell them (R1111-53).
-    pub(super) fn of_the_holder() -> Self {
-        let hidden_by = [VisibilityLabel::InvisiblePatient].into();
-        Self { statuses: BTreeSet::new(), hidden_by, readable: Readable::Every }.of_every_status()
-    }
-
-    pub(super) fn of_every_status(self) -> Self {
-        Self { statuses: AvailabilityStatus::ALL.into(), ..self }
+    /// Whatever was not deleted and bears none of these labels, of every class.
+    pub(super) fn all_but(labels: &[VisibilityLabel]) -> Self {
+        let hidden_by = labels.iter().copied().collect();
+        Self { statuses: listed_statuses(), hidden_by, readable: Readable::Every }
     }
 }
 

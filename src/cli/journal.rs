@@ -8,7 +8,7 @@ use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::domain::text::on_one_line;
 use crate::identity::caller::Caller;
 use crate::journal::chain::Verdict;
-use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, Subject};
+use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, StatedUser, Subject};
 use crate::journal::patient_view::{self, ActorType, Group};
 use crate::operation::criteria::Direction;
 use crate::operation::gateway::Gateway;
@@ -134,7 +134,16 @@ async fn verify(gateway: &Gateway, json: bool) -> Result<Ending, Failure> {
 fn record_of(event: &Event) -> String {
     match &event.dossier {
         Subject::Dossier(id) => format!("  [record {id}]"),
+        Subject::Dossiers(ids) => format!("  [{} records]", ids.len()),
         Subject::Unknown => String::new(),
+    }
+}
+
+fn user_in_words(user: &StatedUser) -> String {
+    match user {
+        StatedUser::Unstated | StatedUser::Patient => "the patient".to_owned(),
+        StatedUser::LegalRepresentative(id) => format!("a legal representative ({id})"),
+        StatedUser::Aidant(id) => format!("an aidant ({id})"),
     }
 }
 
@@ -145,7 +154,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::AirProfessional { ps_id, name, structure, .. } => format!("{name} ({ps_id}) at {structure}"),
         Actor::Employee { card_id, structure, .. } => format!("an employee ({card_id}) of {structure}"),
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
-        Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
+        Actor::PatientPortal { name, user, .. } => format!("{}, through {name}", user_in_words(user)),
         Actor::Operator => "the operator".to_owned(),
         Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
             format!("certificate {certificate_serial}")

@@ -7,7 +7,7 @@ use std::io;
 
 use quick_xml::Writer;
 
-use super::event::{Action, Actor, EntryMention, Event, StatedToken};
+use super::event::{Action, Actor, EntryMention, Event, StatedToken, StatedUser};
 use crate::domain::ids::UniqueId;
 use crate::domain::ins::Ins;
 
@@ -80,10 +80,14 @@ fn kind_of(action: Action) -> Kind {
     let (id, meaning, action, roles) = match action {
         Action::Deposit => ("110107", "Import", "C", sent),
         Action::Read | Action::Retrieve => ("110106", "Export", "R", (DESTINATION, SOURCE)),
-        Action::Search | Action::Existence | Action::ListConsents => ("110112", "Query", "E", sent),
+        Action::Search | Action::Existence | Action::ListConsents | Action::ListDossiers => {
+            ("110112", "Query", "E", sent)
+        }
         Action::ReadJournal => ("110101", "Audit Log Used", "R", (DESTINATION, SOURCE)),
         Action::OpenDossier => ("110110", "Patient Record", "C", sent),
-        Action::SetConsent | Action::CloseDossier | Action::ReopenDossier => ("110110", "Patient Record", "U", sent),
+        Action::SetConsent | Action::SetLabel | Action::CloseDossier | Action::ReopenDossier => {
+            ("110110", "Patient Record", "U", sent)
+        }
         Action::Request => ("110113", "Security Alert", "E", sent),
     };
     Kind { id, meaning, action, roles }
@@ -94,7 +98,7 @@ fn participants(xml: &mut Xml, source: &Source, event: &Event, kind: &Kind) -> i
         Actor::Professional { ps_id, family, given, .. } => (ps_id.as_str(), format!("{given} {family}")),
         Actor::AirProfessional { ps_id, name, .. } => (ps_id.as_str(), name.clone()),
         Actor::Employee { card_id, name, .. } => (card_id.as_str(), name.clone()),
-        Actor::Structure { struct_id, name } | Actor::PatientPortal { struct_id, name } => {
+        Actor::Structure { struct_id, name } | Actor::PatientPortal { struct_id, name, .. } => {
             (struct_id.as_str(), name.clone())
         }
         Actor::Operator => ("operator", String::new()),
@@ -102,7 +106,14 @@ fn participants(xml: &mut Xml, source: &Source, event: &Event, kind: &Kind) -> i
     };
     let mut attributes = vec![("UserID", id), ("UserIsRequestor", "true")];
     // Who really used it, although the act is the structure's (F.5).
-    if let StatedToken::Presented { user, .. } = &event.token {
+    let user = match (&event.token, &event.actor) {
+        (StatedToken::Presented { user, .. }, _) => Some(user),
+        (_, Actor::PatientPortal { user: StatedUser::LegalRepresentative(id) | StatedUser::Aidant(id), .. }) => {
+            Some(id)
+        }
+        _ => None,
+    };
+    if let Some(user) = user {
         attributes.insert(1, ("AlternativeUserID", user));
     }
     if !name.is_empty() {
@@ -216,7 +227,7 @@ mod tests {
     use quick_xml::events::Event as Token;
 
     use super::*;
-    use crate::journal::event::{Outcome, StatedPurpose, Subject};
+    use crate::journal::event::{Connection, Outcome, StatedPurpose, Subject};
 
     fn source() -> Source {
         Source { host: "dmp.example".to_owned(), url: "https://dmp.example:8443".to_owned() }
@@ -232,6 +243,7 @@ mod tests {
                 profession: "10".to_owned(),
             },
             purpose: StatedPurpose::BrisDeGlace { reason: "inconscient".to_owned() },
+            connection: Connection::Ordinary,
             action,
             dossier: Subject::Dossier("d".to_owned()),
             result,

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken};
+use super::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser};
 use crate::domain::code::Code;
 use crate::domain::text::{cleaned, on_one_line};
 use crate::domain::value_set::{Terminology, ValueSetName};
@@ -32,11 +32,14 @@ pub enum ActorType {
 impl Group {
     pub fn of(event: &Event) -> Self {
         match event.action {
-            Action::Deposit | Action::Search | Action::Read | Action::Retrieve => Self::MedicalDocument,
+            Action::Deposit | Action::Search | Action::Read | Action::Retrieve | Action::SetLabel => {
+                Self::MedicalDocument
+            }
             Action::SetConsent if !event.entries.is_empty() => Self::MedicalDocument,
             Action::SetConsent
             | Action::Existence
             | Action::ListConsents
+            | Action::ListDossiers
             | Action::OpenDossier
             | Action::CloseDossier
             | Action::ReopenDossier
@@ -129,7 +132,7 @@ fn deed(action: Action, entries: &[EntryMention]) -> Deed {
         (Action::Retrieve, Some(titles)) => (format!("a consulté {titles}"), "consulter un document"),
         (Action::Retrieve, None) => ("a consulté un document".to_owned(), "consulter un document"),
         (Action::Existence, _) => ("a vérifié l’existence du dossier".to_owned(), "vérifier l’existence d’un dossier"),
-        (Action::SetConsent, Some(titles)) => {
+        (Action::SetConsent | Action::SetLabel, Some(titles)) => {
             (format!("a changé la visibilité de {titles}"), "changer la visibilité d’un document")
         }
         (Action::SetConsent, None) => {
@@ -137,6 +140,12 @@ fn deed(action: Action, entries: &[EntryMention]) -> Deed {
         }
         (Action::ListConsents, _) => {
             ("a consulté les autorisations du dossier".to_owned(), "consulter les autorisations du dossier")
+        }
+        (Action::SetLabel, None) => {
+            ("a changé la visibilité d’un document".to_owned(), "changer la visibilité d’un document")
+        }
+        (Action::ListDossiers, _) => {
+            ("a consulté la liste de ses dossiers autorisés".to_owned(), "consulter la liste de ses dossiers autorisés")
         }
         (Action::OpenDossier, _) => ("a ouvert le dossier".to_owned(), "ouvrir le dossier"),
         (Action::CloseDossier, _) => ("a fermé le dossier".to_owned(), "fermer le dossier"),
@@ -171,9 +180,17 @@ fn who(event: &Event, terminology: &Terminology) -> String {
             }
             StatedToken::Presented { .. } | StatedToken::None => format!("la structure {name}"),
         },
-        Actor::PatientPortal { name, .. } => format!("le titulaire du dossier, par {name},"),
+        Actor::PatientPortal { name, user, .. } => format!("{}, par {name},", before_the_portal(user)),
         Actor::Operator => "l’exploitant du service".to_owned(),
         Actor::Unidentified { .. } => "un demandeur non reconnu".to_owned(),
+    }
+}
+
+fn before_the_portal(user: &StatedUser) -> &'static str {
+    match user {
+        StatedUser::Unstated | StatedUser::Patient => "le titulaire du dossier",
+        StatedUser::LegalRepresentative(_) => "un représentant légal",
+        StatedUser::Aidant(_) => "un aidant",
     }
 }
 

@@ -53,7 +53,11 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(search_event(&attempt, &reading)).await?;
+        let shown = match &reading {
+            Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
+            Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+        };
+        self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
@@ -95,7 +99,11 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(read_event(attempt, &reading)).await?;
+        let shown = match &reading {
+            Reading::Permitted(_, Some((entry, _))) => vec![entry.logical_id],
+            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+        };
+        self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),

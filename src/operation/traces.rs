@@ -13,6 +13,7 @@ use crate::domain::ids::DossierId;
 use crate::domain::ins::Ins;
 use crate::domain::trace::TraceCriteria;
 use crate::identity::caller::Caller;
+use crate::identity::session::PortalSession;
 use crate::journal::atna::Source;
 use crate::journal::event::{Action, Event, Outcome, Subject};
 use crate::journal::syslog::Forwarder;
@@ -39,6 +40,11 @@ impl Gateway {
     ) -> Result<Journaled<TraceOutcome>, Failure> {
         let Some(patient) = &criteria.patient else { return self.read_own_journal(caller, criteria).await };
         if let Err(refusal) = caller.check_patient(patient, "patient.identifier") {
+            return Err(self.turn_away(caller, refusal.into()).await);
+        }
+        if let Caller::PatientPortal(_, PortalSession::Unstated) = caller {
+            let expected = "for whom the portal reads: nobody reads for the patient without being stated";
+            let refusal = Refusal::new(Rule::HeaderValue, "header X-On-Behalf-Of", "nothing", expected);
             return Err(self.turn_away(caller, refusal.into()).await);
         }
         let attempt = self.attempt(caller, Action::ReadJournal);
@@ -84,7 +90,7 @@ impl Gateway {
             }
             None => Subject::Unknown,
         };
-        self.write_line(attempt.event(subject, done(RuleId::PatientsOwnAct), Vec::new())).await
+        self.write_line(attempt.event(subject, done(RuleId::Operator), Vec::new())).await
     }
 
     /// What sends the journal to the audit repository; none where none is configured.
@@ -139,7 +145,7 @@ fn trace(line: ShownLine, viewer: Viewer, asked: Option<&Ins>) -> Result<Trace, 
         Viewer::Own => as_told(event),
     };
     // Of a record that the actor was not told of, they are not told now whose it is.
-    let is_about = event.dossier != Subject::Unknown;
+    let is_about = matches!(event.dossier, Subject::Dossier(_));
     let patient = asked.cloned().or(line.patient).filter(|_| is_about);
     Ok(Trace { id: id_of(&line.seal), event, patient })
 }

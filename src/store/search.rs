@@ -3,6 +3,7 @@
 //! What a permit hides is outside the statement that finds, counts and pages: it never reaches a row, a total
 //! or a link. Source: F.4 (13 to 16), E.5.
 
+use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -11,11 +12,10 @@ use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
 use super::volume::Location;
-use crate::access::decide::{Act, Consult, Permit, SetList};
-use crate::access::visibility::Visibility;
+use crate::access::decide::{Act, Consult, Permit};
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{EntryUuid, LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 
 /// What a search found: how many in all, and the page asked for.
@@ -54,17 +54,8 @@ pub async fn find_one<A: Act>(
     permit: &Permit<A>,
     name: &EntryName,
 ) -> Result<Option<(DocumentEntry, Location)>, Error> {
-    select_one(tx, permit.dossier(), permit.visibility(), name).await
-}
-
-async fn select_one(
-    tx: &mut Tx<'_>,
-    dossier: DossierId,
-    visibility: &Visibility,
-    name: &EntryName,
-) -> Result<Option<(DocumentEntry, Location)>, Error> {
     let mut one = select();
-    one.push_param(dossier.to_string().into());
+    one.push_param(permit.dossier().to_string().into());
     let (column, value) = match name {
         EntryName::Logical(id) => (" AND e.logical_id = ", id.to_string()),
         EntryName::Unique(id) => (" AND e.unique_id = ", id.to_urn()),
@@ -72,19 +63,9 @@ async fn select_one(
     };
     one.push(column);
     one.push_param(value.into());
-    one.push_visibility("e", visibility);
+    one.push_visibility("e", permit.visibility());
     let rows = one.fetch_all(tx).await?;
-    Ok(read_entries(tx, &rows, visibility).await?.pop())
-}
-
-/// One entry of the record whatever hides it: for the patient's own acts, which no label stands against.
-pub async fn find_by_owner(
-    tx: &mut Tx<'_>,
-    permit: &Permit<SetList>,
-    name: &EntryName,
-) -> Result<Option<DocumentEntry>, Error> {
-    let visibility = Visibility::whole(permit.holder().clone());
-    Ok(select_one(tx, permit.dossier(), &visibility, name).await?.map(|(entry, _)| entry))
+    Ok(read_entries(tx, &rows, permit.visibility()).await?.pop())
 }
 
 /// By which name one entry is asked for.
@@ -114,7 +95,7 @@ fn push_conditions<A: Act>(composer: &mut Composer, permit: &Permit<A>, criteria
     push_codes(composer, ("e.facility_system", "e.facility_code"), &criteria.facilities);
     push_codes(composer, ("e.setting_system", "e.setting_code"), &criteria.settings);
     push_below(composer, EVENTS, &criteria.events);
-    push_labels(composer, &criteria.labels);
+    push_labels(composer, &criteria.labels, permit.visibility().at);
     push_exists(composer, AUTHOR_IDS, criteria.author_ids.iter().map(|id| id.as_str().into()).collect());
     push_like(composer, "a.family_folded", &criteria.author_families);
     push_like(composer, "a.given_folded", &criteria.author_givens);
@@ -204,7 +185,7 @@ fn push_exists(composer: &mut Composer, start: &'static str, values: Vec<Param>)
 }
 
 /// The level is a column, the visibility labels are rows: FHIR shows both as `securityLabel`.
-fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion]) {
+fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion], at: Timestamp) {
     if wanted.is_empty() {
         return;
     }
@@ -213,7 +194,9 @@ fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion]) {
     composer.push_list(codes());
     composer.push(") OR EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = e.entry_id AND l.label IN (");
     composer.push_list(codes());
-    composer.push(")))");
+    composer.push(")");
+    composer.push_in_force(at);
+    composer.push("))");
 }
 
 /// FHIR string search: starts with, whatever the case and the accents.

@@ -65,7 +65,7 @@ pub async fn find_own(
     criteria: &TraceCriteria,
     (since, before): (Timestamp, Timestamp),
 ) -> Result<FoundLines, Error> {
-    let visibility = Visibility { holder: own.holder().clone(), others: Others::Nothing };
+    let visibility = Visibility { holder: own.holder().clone(), others: Others::Nothing, at: before };
     select(tx, criteria, &visibility, |composer| {
         composer.push("j.at_us >= ");
         composer.push_param(since.into());
@@ -121,14 +121,19 @@ fn push_actor(composer: &mut Composer, holder: &CallerId) {
     composer.push_param(format!("{} {}", holder.kind(), holder.number()).into());
 }
 
-/// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it.
+/// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it. What comes through
+/// the portal is one structure's, and not made by whoever now sits before it.
 fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representative: bool) {
     composer.push(" AND (json_array_length(j.line, '$.entries') = 0 OR EXISTS (SELECT 1 FROM ");
     composer.push(MENTIONS);
     push_is_shown(composer, visibility);
-    composer.push(") OR (1 = 1");
-    push_actor(composer, &visibility.holder);
-    composer.push("))");
+    composer.push(")");
+    if let CallerId::Professional(_) = &visibility.holder {
+        composer.push(" OR (1 = 1");
+        push_actor(composer, &visibility.holder);
+        composer.push(")");
+    }
+    composer.push(")");
     if legal_representative {
         composer.push(NOT_SECRET);
     }
@@ -181,7 +186,7 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' <> 'not_found'";
 
 /// "Connexion secrète" (J64).
-const NOT_SECRET: &str = " AND j.line ->> '$.token.presented.hidden_from_legal_representatives' IS NOT 1";
+const NOT_SECRET: &str = " AND j.line ->> '$.connection' IS NOT 'secret'";
 
 #[cfg(test)]
 mod tests {
@@ -199,17 +204,17 @@ mod tests {
         CREATE TABLE dossier_ins (dossier_id TEXT, position INTEGER, authority TEXT, matricule TEXT);
         CREATE TABLE document_entry (entry_id INTEGER, logical_id TEXT, dossier_id TEXT, status TEXT, class_code TEXT,
                                      depositor_kind TEXT, depositor TEXT);
-        CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT);
+        CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT, until_us INTEGER);
         CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT);
         INSERT INTO document_entry VALUES (1, 'plain', 'd', 'approved', '10', 'ps', 'x'),
                                           (2, 'secret', 'd', 'approved', '10', 'ps', 'x'),
                                           (3, 'elsewhere', 'other', 'approved', '10', 'ps', 'x');
-        INSERT INTO document_entry_label VALUES (2, 'INVISIBLE_REPRESENTANTS_LEGAUX');";
+        INSERT INTO document_entry_label VALUES (2, 'INVISIBLE_REPRESENTANTS_LEGAUX', NULL);";
 
-    fn line(result: &str, documents: &[&str], token: &str) -> String {
+    fn line(documents: &[&str], connection: &str) -> String {
         let mentions: Vec<_> = documents.iter().map(|id| format!("{{\"document\":\"{id}\"}}")).collect();
         let mentions = mentions.join(",");
-        format!("{{\"action\":\"read\",\"result\":{result},\"entries\":[{mentions}],\"token\":{token}}}")
+        format!("{{\"connection\":\"{connection}\",\"action\":\"read\",\"entries\":[{mentions}]}}")
     }
 
     async fn database(lines: &[(&str, String)]) -> SqliteConnection {
@@ -222,14 +227,11 @@ mod tests {
         database
     }
 
-    fn holder() -> CallerId {
-        CallerId::Structure("2990000045".parse().unwrap())
-    }
-
     fn sees_all_but(label: Option<VisibilityLabel>) -> Visibility {
         let statuses = AvailabilityStatus::ALL.into();
         let shown = Shown { statuses, hidden_by: label.into_iter().collect(), readable: Readable::Every };
-        Visibility { holder: holder(), others: Others::Shown(shown) }
+        let holder = CallerId::Structure("2990000045".parse().unwrap());
+        Visibility { holder, others: Others::Shown(shown), at: Timestamp::UNIX_EPOCH }
     }
 
     /// The documents of each line, oldest first.
@@ -252,26 +254,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_connection_and_what_is_hidden_are_not_there_for_a_representative() {
-        let secret_connection = "{\"presented\":{\"hidden_from_legal_representatives\":true}}";
-        let usual = "{\"presented\":{\"hidden_from_legal_representatives\":false}}";
         let lines = [
-            ("ps 1", line("{}", &["plain", "secret"], "\"none\"")),
-            ("ps 1", line("{}", &["secret"], usual)),
-            ("ps 1", line("{}", &["plain"], secret_connection)),
-            ("ps 1", line("{}", &[], usual)),
-            ("ps 1", line("{}", &["elsewhere"], usual)),
-            ("struct 2990000045", line("{}", &["secret"], usual)),
+            ("ps 1", line(&["plain", "secret"], "ordinary")),
+            ("ps 1", line(&["secret"], "ordinary")),
+            ("ps 1", line(&["plain"], "secret")),
+            ("ps 1", line(&[], "ordinary")),
+            ("ps 1", line(&["elsewhere"], "ordinary")),
+            // The minor through the portal that the representative comes through, too.
+            ("struct 2990000045", line(&["secret"], "ordinary")),
         ];
         let mut database = database(&lines).await;
         let patient = shown(&mut database, &sees_all_but(None), false).await;
         assert_eq!(patient, ["plain secret", "secret", "plain", "", "secret"]);
         let hidden = sees_all_but(Some(VisibilityLabel::InvisibleRepresentantsLegaux));
-        assert_eq!(shown(&mut database, &hidden, true).await, ["plain", "", ""]);
+        assert_eq!(shown(&mut database, &hidden, true).await, ["plain", ""]);
     }
 
     #[tokio::test]
     async fn a_title_or_a_reason_that_looks_like_a_mention_is_none() {
-        let forged = line("{}", &[], "\"none\"").replace("\"read\"", r#""\"entries\":[{\"document\":\"secret\"}]""#);
+        let forged = line(&[], "ordinary").replace("\"read\"", r#""\"entries\":[{\"document\":\"secret\"}]""#);
         let mut database = database(&[("ps 1", forged)]).await;
         let hidden = sees_all_but(Some(VisibilityLabel::InvisibleRepresentantsLegaux));
         assert_eq!(shown(&mut database, &hidden, true).await, [""]);

@@ -1,8 +1,10 @@
 //! The journal by the rights of F.2: the holder and the médecin traitant read all of a record, everybody else their
 //! own, and no line tells of a document that its reader may not see.
 
+use carnet::domain::consent::{ConsentKind, Delegate, DelegateRole};
 use carnet::domain::ins::Ins;
 use carnet::operation::account::AccountMove;
+use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -67,6 +69,11 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
+/// The patient, before the portal.
+fn holder(gateway: &TestGateway) -> Caller {
+    gateway.portal().on_behalf_of(&patient(), "patient")
+}
+
 /// By the patient's portal.
 async fn name_medecin_traitant(portal: &Caller, ps: &str) {
     let provision = json!({
@@ -79,6 +86,15 @@ async fn name_medecin_traitant(portal: &Caller, ps: &str) {
     let consent = carnet::cli::message::consent(&patient(), &provision);
     let answer = portal.post_json("/Consent", &consent).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+}
+
+/// By the operator: whom the law names is no choice of the patient's.
+async fn name_representative(gateway: &TestGateway, id: &str) {
+    let delegate = Delegate { role: DelegateRole::LegalRepresentative, id: id.parse().unwrap() };
+    let provision = ConsentProvision::List(ConsentKind::Delegation(delegate));
+    let (patient, state) = (patient(), ConsentState::Active);
+    let request = ConsentRequest { patient, id: None, provision, state, since: None, until: None };
+    gateway.gateway().set_consent(&carnet::identity::caller::Caller::Operator, request).await.unwrap();
 }
 
 /// A document that its author has yet to tell the patient of.
@@ -98,7 +114,7 @@ async fn the_holder_reads_who_did_what_in_plain_french_and_in_codes() {
     let doctor = gateway.doctor(MARTIN);
     assert_eq!(doctor.read_in_emergency(&id).await.status, StatusCode::OK);
     assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN);
-    let shown = Shown::by(&gateway.portal(), "").await;
+    let shown = Shown::by(&holder(&gateway), "").await;
     assert_eq!(shown.actions(), ["open_dossier", "deposit", "retrieve", "search"]);
     let events = events(&shown.body);
     let emergency = &events[2];
@@ -119,7 +135,7 @@ async fn the_holder_reads_who_did_what_in_plain_french_and_in_codes() {
 async fn it_is_given_in_xml_and_by_a_form_too() {
     let gateway = TestGateway::start().await;
     gateway.hospital().deposited(&Document::discharge_letter()).await;
-    let portal = gateway.portal();
+    let portal = holder(&gateway);
     let xml = portal.get(&journal_path(&patient(), "&_format=xml")).await.text();
     assert!(xml.contains("<AuditEvent") && xml.contains("la structure HOPITAL DE TEST a déposé"), "{xml}");
     let form = format!("patient.identifier=urn:oid:{}|{}", patient().authority().oid(), patient().matricule());
@@ -131,7 +147,7 @@ async fn it_is_given_in_xml_and_by_a_form_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_medecin_traitant_reads_all_and_everybody_else_their_own() {
     let gateway = TestGateway::start().await;
-    let (hospital, laboratory, portal) = (gateway.hospital(), gateway.laboratory(), gateway.portal());
+    let (hospital, laboratory, portal) = (gateway.hospital(), gateway.laboratory(), holder(&gateway));
     hospital.deposited(&Document::discharge_letter()).await;
     let other = gateway.authorised_doctor(MARTIN).await;
     let traitant = gateway.doctor(BERNARD);
@@ -164,13 +180,13 @@ async fn no_record_and_no_trace_are_one_answer() {
         body
     };
     let stranger: Ins = STRANGER.parse().unwrap();
-    for caller in [gateway.doctor(MARTIN), gateway.hospital(), gateway.portal()] {
+    for caller in [gateway.doctor(MARTIN), gateway.hospital()] {
         let absent = bare(caller.get(&journal_path(&stranger, "")).await, &stranger);
         assert_eq!(absent["total"], 0);
-        if caller.id != gateway.portal().id {
-            assert_eq!(bare(caller.get(&journal_path(&patient(), "")).await, &patient()), absent, "{}", caller.id);
-        }
+        assert_eq!(bare(caller.get(&journal_path(&patient(), "")).await, &patient()), absent, "{}", caller.id);
     }
+    let nobody = gateway.portal().on_behalf_of(&stranger, "patient");
+    assert_eq!(bare(nobody.get(&journal_path(&stranger, "")).await, &stranger)["total"], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -219,7 +235,7 @@ async fn a_block_is_not_told_by_the_traces_of_the_one_who_is_blocked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_patient_may_not_see_yet_is_in_no_line_no_total_and_no_page() {
     let gateway = TestGateway::start().await;
-    let (hospital, portal) = (gateway.hospital(), gateway.portal());
+    let (hospital, portal) = (gateway.hospital(), holder(&gateway));
     let visible = hospital.deposited(&Document::blood_test()).await;
     let before = Shown::by(&portal, "").await.total;
     let hidden = deposited_invisible(&hospital).await;
@@ -272,7 +288,7 @@ async fn pages_stay_as_they_are_though_each_reading_writes_a_line() {
     let (mut ids, mut pages) = (Vec::new(), 0);
     let mut next = Some(journal_path(&patient(), "&_count=2"));
     while let Some(path) = next {
-        let page = Shown::at(&gateway.portal(), &path).await;
+        let page = Shown::at(&holder(&gateway), &path).await;
         assert_eq!(page.total, 6);
         ids.extend(events(&page.body).iter().map(|event| text(&event["id"])));
         pages += 1;
@@ -293,7 +309,7 @@ fn next_page(body: &Value, base: &str) -> Option<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_record_is_its_holders_alone() {
     let gateway = TestGateway::start().await;
-    let (hospital, portal, traitant) = (gateway.hospital(), gateway.portal(), gateway.doctor(BERNARD));
+    let (hospital, portal, traitant) = (gateway.hospital(), holder(&gateway), gateway.doctor(BERNARD));
     hospital.deposited(&Document::discharge_letter()).await;
     name_medecin_traitant(&portal, BERNARD).await;
     assert_eq!(Shown::by(&traitant, "").await.total, 3);
@@ -324,7 +340,7 @@ async fn reading_is_an_access_and_leaves_one_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_are_found_by_who_what_which_and_when() {
     let gateway = TestGateway::start().await;
-    let (hospital, laboratory, portal) = (gateway.hospital(), gateway.laboratory(), gateway.portal());
+    let (hospital, laboratory, portal) = (gateway.hospital(), gateway.laboratory(), holder(&gateway));
     let letter = hospital.deposited(&Document::discharge_letter()).await;
     laboratory.deposited(&Document::blood_test()).await;
     hospital.found("").await;
@@ -355,4 +371,24 @@ async fn lines_are_found_by_who_what_which_and_when() {
         let answer = portal.get(&journal_path(&patient(), wrong)).await;
         assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::BAD_REQUEST, rule), "{wrong}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_for_the_patient_sees_no_secret_connection_and_a_portal_says_for_whom_it_reads() {
+    let gateway = TestGateway::start().await;
+    gateway.hospital().deposited(&Document::discharge_letter()).await;
+    name_representative(&gateway, "mere").await;
+    let (patient_user, mother) =
+        (holder(&gateway), gateway.portal().on_behalf_of(&patient(), "legal_representative mere"));
+    let secret = holder(&gateway).in_secret();
+    assert_eq!(secret.search("").await.status, StatusCode::OK);
+    let before = "&_before=2100-01-01T00:00:00Z";
+    assert!(Shown::by(&patient_user, before).await.actions().contains(&"search"));
+    let shown = Shown::by(&mother, before).await;
+    assert!(!shown.actions().contains(&"search"), "{}", shown.body);
+    assert!(shown.actions().contains(&"deposit"), "{}", shown.body);
+    let stranger = gateway.portal().on_behalf_of(&patient(), "legal_representative stranger");
+    assert_eq!(Shown::by(&stranger, "").await.total, 0);
+    let answer = gateway.portal().get(&journal_path(&patient(), "")).await;
+    assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::BAD_REQUEST, "header-value"));
 }

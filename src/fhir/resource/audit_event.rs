@@ -13,7 +13,7 @@ use super::datatype::ins_identifier;
 use super::datatype::{CodeableConcept, Coding, Extension, Identifier, Meta, Reference, Text, URI_SYSTEM, Value};
 use crate::domain::ids::UniqueId;
 use crate::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
-use crate::journal::event::{Action, Actor, EntryMention, Event, StatedPurpose, StatedToken};
+use crate::journal::event::{Action, Actor, EntryMention, Event, StatedPurpose, StatedToken, StatedUser};
 use crate::journal::patient_view::{ActorType, Group, profession, sentence};
 use crate::operation::outcome::Trace;
 
@@ -125,8 +125,10 @@ impl Pattern {
         match action {
             Action::Deposit => Self::Create,
             Action::Read | Action::Retrieve => Self::Read,
-            Action::Search | Action::Existence | Action::ListConsents | Action::ReadJournal => Self::Query,
-            Action::SetConsent => Self::Update,
+            Action::Search | Action::Existence | Action::ListConsents | Action::ListDossiers | Action::ReadJournal => {
+                Self::Query
+            }
+            Action::SetConsent | Action::SetLabel => Self::Update,
             Action::OpenDossier => Self::Lifecycle("originate"),
             Action::CloseDossier => Self::Lifecycle("archive"),
             Action::ReopenDossier => Self::Lifecycle("reactivate"),
@@ -276,7 +278,7 @@ fn client(event: &Event) -> Reference<'_> {
         Actor::AirProfessional { struct_id, structure: name, .. }
         | Actor::Employee { struct_id, structure: name, .. }
         | Actor::Structure { struct_id, name }
-        | Actor::PatientPortal { struct_id, name } => Some((struct_id.as_str(), name.as_str())),
+        | Actor::PatientPortal { struct_id, name, .. } => Some((struct_id.as_str(), name.as_str())),
         Actor::Professional { .. } | Actor::Operator | Actor::Unidentified { .. } => None,
     };
     let software = match &event.token {
@@ -309,11 +311,7 @@ fn user<'a>(writing: Writing<'a>, pattern: Pattern, trace: &'a Trace) -> Option<
             (Reference { display: Some(name.into()), ..Reference::default() }, Some(user.as_str()), None)
         }
         (Actor::Structure { .. }, StatedToken::None) => return None,
-        (Actor::PatientPortal { .. }, _) => {
-            let identifier = trace.patient.as_ref().map(ins_identifier);
-            let display = Some("titulaire du dossier".into());
-            (Reference { kind: Some("Patient"), identifier, display, ..Reference::default() }, None, None)
-        }
+        (Actor::PatientPortal { user, .. }, _) => (before_the_portal(user, trace), None, None),
         (Actor::Operator, _) => {
             (Reference { display: Some("exploitant du service".into()), ..Reference::default() }, None, None)
         }
@@ -338,6 +336,23 @@ fn user<'a>(writing: Writing<'a>, pattern: Pattern, trace: &'a Trace) -> Option<
         requestor: true,
         network: None,
     })
+}
+
+/// The patient, or who acts for them under the id that the portal has for them.
+fn before_the_portal<'a>(user: &'a StatedUser, trace: &'a Trace) -> Reference<'a> {
+    let delegate = |id: &'a str, display: &'static str| {
+        let identifier = Some(Identifier { value: id.into(), ..Identifier::default() });
+        Reference { kind: Some("RelatedPerson"), identifier, display: Some(display.into()), ..Reference::default() }
+    };
+    match user {
+        StatedUser::Unstated | StatedUser::Patient => {
+            let identifier = trace.patient.as_ref().map(ins_identifier);
+            let display = Some("titulaire du dossier".into());
+            Reference { kind: Some("Patient"), identifier, display, ..Reference::default() }
+        }
+        StatedUser::LegalRepresentative(id) => delegate(id, "représentant légal"),
+        StatedUser::Aidant(id) => delegate(id, "aidant"),
+    }
 }
 
 fn national<'a>(oid: &'static str, value: &'a str) -> Identifier<'a> {
@@ -446,7 +461,7 @@ mod tests {
     use crate::domain::value_set::Terminology;
     use crate::fhir::read::json_to_xml;
     use crate::fhir::resource::sample;
-    use crate::journal::event::{Outcome, Subject};
+    use crate::journal::event::{Connection, Outcome, Subject};
 
     fn mention(title: &str) -> EntryMention {
         EntryMention {
@@ -467,6 +482,7 @@ mod tests {
                 profession: "10".to_owned(),
             },
             purpose: StatedPurpose::BrisDeGlace { reason: "inconscient <&>".to_owned() },
+            connection: Connection::Ordinary,
             action,
             dossier: Subject::Dossier("d".to_owned()),
             result,

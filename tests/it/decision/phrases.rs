@@ -1,7 +1,9 @@
 //! The journal in plain French: every action with every outcome, every kind of actor, every purpose.
 
 use carnet::domain::value_set::Terminology;
-use carnet::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use carnet::journal::event::{
+    Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser, Subject,
+};
 use carnet::journal::patient_view::{ActorType, Group, sentence};
 
 use super::compare;
@@ -49,6 +51,7 @@ fn event(action: Action, actor: Actor) -> Event {
         at: "2026-03-12T13:05:00Z".parse().expect("instant"),
         actor,
         purpose: StatedPurpose::Normal,
+        connection: Connection::Ordinary,
         action,
         dossier: Subject::Unknown,
         result: Outcome::Done { rule: "F.4-12".to_owned() },
@@ -122,10 +125,17 @@ fn actors() -> Vec<Actor> {
             structure: structure.clone(),
         },
         Actor::Structure { struct_id: struct_id.clone(), name: structure.clone() },
-        Actor::PatientPortal { struct_id, name: "PORTAIL DE TEST".to_owned() },
+        portal(&struct_id, StatedUser::Unstated),
+        portal(&struct_id, StatedUser::Patient),
+        portal(&struct_id, StatedUser::LegalRepresentative("mere".to_owned())),
+        portal(&struct_id, StatedUser::Aidant("voisine".to_owned())),
         Actor::Operator,
         Actor::Unidentified { certificate_serial: "01".to_owned(), holder: String::new() },
     ]
+}
+
+fn portal(struct_id: &str, user: StatedUser) -> Actor {
+    Actor::PatientPortal { struct_id: struct_id.to_owned(), name: "PORTAIL DE TEST".to_owned(), user }
 }
 
 fn token(user_name: &str) -> StatedToken {
@@ -138,6 +148,5 @@ fn token(user_name: &str) -> StatedToken {
         role: "10".to_owned(),
         struct_id: "1350000899".to_owned(),
         software: "LPS 1.0 (H1)".to_owned(),
-        hidden_from_legal_representatives: false,
     }
 }
