@@ -76,6 +76,7 @@ impl App {
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
         let forwarder =
             gateway.audit_forwarder()?.map(|forwarder| tokio::spawn(forwarder.run(end_of(stopped.clone()))));
+        watchers.push(tokio::spawn(keep_heads(gateway.clone(), end_of(stopped.clone()))).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
@@ -104,7 +105,16 @@ impl Running {
             task.await.map_err(|error| Fault::new("a task of the gateway", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
+        // The last lines are held by a head outside of the database, too.
+        self.gateway.keep_head().await;
         Ok(())
+    }
+}
+
+async fn keep_heads(gateway: Gateway, until: impl Future<Output = ()>) {
+    tokio::select! {
+        () = gateway.keep_heads() => {}
+        () = until => {}
     }
 }
 

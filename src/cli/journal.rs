@@ -1,5 +1,7 @@
 //! `carnet journal`: reads the access journal and verifies its chain.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -7,16 +9,17 @@ use super::record::read_ins;
 use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::domain::text::on_one_line;
 use crate::identity::caller::Caller;
-use crate::journal::chain::Verdict;
 use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, StatedUser, Subject};
 use crate::journal::patient_view::{self, ActorType, Group};
+use crate::journal::verify::{Break, Evidence, Verdict};
 use crate::operation::criteria::Direction;
 use crate::operation::gateway::Gateway;
+use crate::operation::journal::{public_key, read_public_key};
 use crate::operation::outcome::Trace;
 use crate::operation::trace::TraceCriteria;
-use crate::refusal::Failure;
+use crate::refusal::{Failure, Fault};
 
-/// Read the access journal; verify that nothing in it was changed
+/// Read the access journal; verify that nothing in it was changed, removed or moved
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -32,7 +35,9 @@ pub(super) struct Arguments {
 const EXAMPLE: &str = "Examples:
   carnet journal show --ins 279035121518989
   carnet journal show --ins 279035121518989 --patient
-  carnet journal verify --json";
+  carnet journal verify --json
+  carnet journal key > journal.pub
+  carnet journal verify --public-key journal.pub --heads heads-from-elsewhere.jsonl";
 
 #[derive(Subcommand)]
 enum Action {
@@ -45,26 +50,49 @@ enum Action {
         #[arg(long, requires = "ins")]
         patient: bool,
     },
-    /// Walk the chain: prints its head, or the first line that was changed, removed or moved
-    Verify,
+    /// Walk the chains: prints the head, or the first line that was changed, removed or moved
+    Verify(Asked),
+    /// Print the public key that verifies the journal's heads, in PEM
+    Key,
+}
+
+#[derive(Args)]
+struct Asked {
+    /// Only the chain of this patient's record; lines that were cut off its end show in the walk over all
+    #[arg(long, conflicts_with_all = ["public_key", "heads"])]
+    ins: Option<String>,
+    /// Public key of the heads (`carnet journal key`), where the private one is not at hand
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// Signed heads as they were shipped elsewhere, instead of the file beside the database
+    #[arg(long, value_name = "FILE")]
+    heads: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let (settings, json) = (&arguments.settings, arguments.json);
+    if matches!(arguments.action, Action::Key) {
+        return print_key(settings, json);
+    }
     runtime()?.block_on(async {
-        let gateway = arguments.settings.open(Database::MustExist).await?;
+        if let Action::Show { ins: Some(ins), patient: true } = &arguments.action {
+            // A reading that leaves a line, as the patient's own does; the others may be of a copy.
+            let gateway = settings.open(Database::MustExist).await?;
+            return show_patient(&gateway, ins, json).await.or_else(|failure| say_refusals(failure, json));
+        }
+        let gateway = settings.open_to_audit().await?;
         let done = match &arguments.action {
-            Action::Show { ins: Some(ins), patient: true } => show_patient(&gateway, ins, arguments.json).await,
-            Action::Show { ins, .. } => show(&gateway, ins.as_deref(), arguments.json).await,
-            Action::Verify => verify(&gateway, arguments.json).await,
+            Action::Show { ins, .. } => show(&gateway, ins.as_deref(), json).await,
+            Action::Verify(asked) => verify(&gateway, asked, json).await,
+            Action::Key => Ok(Ending::Done),
         };
-        done.or_else(|failure| say_refusals(failure, arguments.json))
+        done.or_else(|failure| say_refusals(failure, json))
     })
 }
 
 async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending, Failure> {
     const LINES_AT_ONCE: u32 = 500;
     let ins = ins.map(|text| read_ins(text, &gateway.config)).transpose()?;
-    gateway.note_journal_reading(ins.as_ref()).await?;
     let mut after = 0;
     loop {
         let lines = gateway.list_journal(ins.as_ref(), after, LINES_AT_ONCE).await?;
@@ -117,17 +145,60 @@ async fn show_patient(gateway: &Gateway, ins: &str, json: bool) -> Result<Ending
     Ok(Ending::Done)
 }
 
-async fn verify(gateway: &Gateway, json: bool) -> Result<Ending, Failure> {
-    let verdict = gateway.verify_journal().await?;
-    if json {
-        print_json(&json!(verdict));
+async fn verify(gateway: &Gateway, asked: &Asked, json: bool) -> Result<Ending, Failure> {
+    let verdict = if let Some(ins) = &asked.ins {
+        gateway.verify_record(&read_ins(ins, &gateway.config)?).await?
     } else {
-        say(&match &verdict {
-            Verdict::Intact { lines, head } => format!("intact: {lines} lines, head {head}"),
-            Verdict::Broken { position, problem } => format!("BROKEN at line {position}: {problem}"),
-        });
+        let own = || public_key(&gateway.config);
+        let key = asked.public_key.as_deref().map_or_else(own, read_public_key)?;
+        if let Some(file) = &asked.heads {
+            // One that is named must be there: a mistyped path would prove less than was asked for.
+            std::fs::metadata(file).map_err(|error| Fault::new("--heads", error))?;
+        }
+        let heads_file = asked.heads.clone().unwrap_or_else(|| gateway.config.heads_file_path());
+        gateway.audit_journal(&Evidence { key, heads_file }).await?
+    };
+    if json {
+        let mut told = json!(verdict);
+        if let Verdict::Broken(place) = &verdict {
+            told["meaning"] = place.problem.words().into();
+        }
+        print_json(&told);
+    } else {
+        say(&verdict_words(&verdict));
     }
-    Ok(if matches!(verdict, Verdict::Intact { .. }) { Ending::Done } else { Ending::Refused })
+    Ok(if matches!(verdict, Verdict::Broken(_)) { Ending::Refused } else { Ending::Done })
+}
+
+fn print_key(settings: &Settings, json: bool) -> anyhow::Result<Ending> {
+    let key = public_key(&settings.load()?)?;
+    if json {
+        print_json(&json!({ "key_id": key.id(), "pem": key.pem() }));
+    } else {
+        say(key.pem().trim_end());
+    }
+    Ok(Ending::Done)
+}
+
+/// What a walk found, in words.
+pub(super) fn verdict_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Intact { lines, head, signed_heads, heads_in_file, unreadable_in_file } => {
+            let heads = format!("{signed_heads} signed heads kept, {heads_in_file} of them in the file");
+            let unreadable = match unreadable_in_file {
+                0 => String::new(),
+                count => format!("; {count} lines of the file hold no head of this database"),
+            };
+            format!("intact: {lines} lines, head {head}\n{heads}{unreadable}")
+        }
+        Verdict::RecordIntact { lines } => format!("intact: {lines} lines of this record"),
+        Verdict::Broken(Break { position, of_record, problem }) => {
+            let of_record = of_record.as_ref().map_or(String::new(), |of_record| {
+                format!(" (line {} of record {})", of_record.position, on_one_line(&of_record.dossier_id))
+            });
+            format!("BROKEN at line {position}{of_record}: {}", problem.words())
+        }
+    }
 }
 
 /// Among the lines of all records: whose this one is.

@@ -13,6 +13,7 @@ pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
+pub mod journal;
 mod label;
 pub mod media;
 pub mod outcome;

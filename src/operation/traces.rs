@@ -78,21 +78,6 @@ impl Gateway {
         }
     }
 
-    /// Writes down that the operator reads lines as they are kept: all of them, or those of one record.
-    pub async fn note_journal_reading(&self, of: Option<&Ins>) -> Result<(), Failure> {
-        let attempt = self.attempt(&Caller::Operator, Action::ReadJournal);
-        let subject = match of.cloned() {
-            Some(ins) => {
-                let read = self.store.read("note_journal_reading", move |tx| {
-                    Box::pin(async move { dossier::find_by_ins(tx, &ins).await })
-                });
-                read.await.map_err(Failure::from)?.map_or(Subject::Unknown, |dossier| Subject::of(dossier.id))
-            }
-            None => Subject::Unknown,
-        };
-        self.write_line(attempt.event(subject, done(RuleId::Operator), Vec::new())).await
-    }
-
     /// What sends the journal to the audit repository; none where none is configured.
     pub fn audit_forwarder(&self) -> Result<Option<Forwarder>, Fault> {
         let url = self.config.listen.public_url.clone();
