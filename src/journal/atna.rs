@@ -272,7 +272,7 @@ mod tests {
                     start.attributes().for_each(|attribute| drop(attribute.unwrap()));
                     names.push(start.name().as_ref().to_owned());
                 }
-                Token::Eof => return names.into_iter().map(|name| name.to_string()).collect(),
+                Token::Eof => return names,
                 _ => {}
             }
         }

@@ -178,4 +178,4 @@ const BATCH_WITHIN: Duration = Duration::from_secs(20);
 /// Longer than a batch may take, so that nobody else sends meanwhile.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);
 const ROUND_EVERY: Duration = Duration::from_secs(1);
-const PAUSE_MAX: Duration = Duration::from_secs(60);
+const PAUSE_MAX: Duration = Duration::from_mins(1);

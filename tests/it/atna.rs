@@ -139,7 +139,7 @@ async fn gateway_towards(address: &str, roots: PathBuf) -> (TestGateway, tempfil
     std::fs::write(&certificate, issued.certificate_pem).unwrap();
     std::fs::write(&key, issued.key_pem).unwrap();
     let settle = |config: &mut Config| {
-        config.atna.syslog = address.to_owned();
+        address.clone_into(&mut config.atna.syslog);
         config.atna.roots = vec![roots];
         config.atna.certificate = certificate;
         config.atna.key = key;

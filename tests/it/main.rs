@@ -23,6 +23,7 @@ mod layering;
 mod limits;
 mod listening;
 mod oidc;
+mod portal;
 mod pressure;
 mod read;
 mod readme;
