@@ -29,8 +29,9 @@ pub struct Running {
     pub operators: SocketAddr,
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
-    listeners: [JoinHandle<()>; 2],
-    /// Sends notices; told to stop with the listeners.
+    /// Listeners, and what sends the journal on.
+    until_stopped: Vec<JoinHandle<()>>,
+    /// Sends notices; told to stop with them.
     sender: JoinHandle<()>,
     watchers: Vec<AbortHandle>,
     grace: Duration,
@@ -80,6 +81,8 @@ impl App {
         let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
+        let forwarder =
+            gateway.audit_forwarder()?.map(|forwarder| tokio::spawn(forwarder.run(end_of(stopped.clone()))));
         watchers.push(tokio::spawn(keep_heads(gateway.clone(), end_of(stopped.clone()))).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
@@ -97,7 +100,7 @@ impl App {
             operators: operators_at,
             gateway,
             stop,
-            listeners: [faces, health],
+            until_stopped: [faces, health].into_iter().chain(forwarder).collect(),
             sender,
             watchers,
             grace,
@@ -110,14 +113,14 @@ impl Running {
     pub async fn stop(mut self) -> Result<(), Fault> {
         self.stop.send_replace(true);
         let mails = tokio::time::timeout(self.grace, &mut self.sender);
-        let [faces, health] = self.listeners;
-        let (mails, faces, health) = tokio::join!(mails, faces, health);
+        let others = futures_util::future::join_all(self.until_stopped);
+        let (mails, others) = tokio::join!(mails, others);
         if mails.is_err() {
             // A mail that was not taken yet is sent again after its lease.
             self.sender.abort();
         }
-        for listener in [faces, health] {
-            listener.map_err(|error| Fault::new("listener", error))?;
+        for ended in others {
+            ended.map_err(|error| Fault::new("a task of the gateway", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
         // The last lines are held by a head outside of the database, too.

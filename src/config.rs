@@ -1,5 +1,6 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod atna;
 mod journal;
 mod limits;
 mod mail;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::atna::Atna;
 pub use self::journal::Journal;
 pub use self::limits::Limits;
 pub use self::mail::{Mail, Relay, RelaySecurity};
@@ -37,6 +39,7 @@ pub struct Config {
     pub oidc: Oidc,
     pub vihf: Vihf,
     pub mail: Mail,
+    pub atna: Atna,
     pub limits: Limits,
     pub log: Log,
 }
@@ -227,6 +230,7 @@ impl Config {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
+        self.atna.resolve_paths(base);
         self.journal.resolve_paths(base);
         for path in [&mut self.dmp.finess_table, &mut self.dmp.habilitation_matrix] {
             if !path.as_os_str().is_empty() {
@@ -271,6 +275,7 @@ impl Config {
             self.oidc.contradiction(),
             self.vihf.contradiction(),
             self.mail.contradiction(),
+            self.atna.contradiction(),
             self.limits.contradiction(),
         ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
@@ -303,6 +308,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
     ("mail", mail::KEYS),
+    ("atna", atna::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];
@@ -402,6 +408,18 @@ mod tests {
         assert!(config.journal_key_path().is_absolute() && config.journal_key_path().ends_with("j.key"));
         assert!(config.heads_file_path().is_absolute() && config.heads_file_path().ends_with("x.db-heads.jsonl"));
         assert!(config.tls.key.is_absolute());
+    }
+
+    #[test]
+    fn an_audit_repository_is_named_whole_or_not_at_all() {
+        let atna = |text: &str| load(&format!("[atna]\n{text}\n"), &[]).map(|config| config.atna);
+        for half in ["syslog = \"arr:6514\"", "syslog = \"arr\"\nroots = [\"r\"]", "certificate = \"c\"", "key = \"k\""]
+        {
+            assert!(atna(half).is_err(), "{half}");
+        }
+        let whole = atna("syslog = \"[::1]:6514\"\nroots = [\"arr.pem\"]").unwrap();
+        assert_eq!(whole.receiver(), Some(("::1", 6514)));
+        assert!(whole.roots[0].is_absolute() && whole.certificate.as_os_str().is_empty());
     }
 
     #[test]

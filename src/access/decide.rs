@@ -48,6 +48,7 @@ pub enum Action {
     RevealToPatient,
     ConcealFromRepresentatives,
     RevealToRepresentatives,
+    ReadJournal,
 }
 
 macro_rules! acts {
@@ -91,7 +92,9 @@ acts! {
     /// Put INVISIBLE_REPRESENTANTS_LEGAUX on a document, at the minor's request.
     ConcealFromRepresentatives,
     /// Take it away (TD3.3b).
-    RevealToRepresentatives
+    RevealToRepresentatives,
+    /// Read who did what with the record (R1111-43): `access::journal` says which lines.
+    ReadJournal
 }
 
 mod sealed {
@@ -158,6 +161,7 @@ pub enum RuleId {
     OtherPatient,
     NoDelegation,
     NobodyBeforeThePortal,
+    OwnTraces,
 }
 
 impl RuleId {
@@ -186,6 +190,7 @@ impl RuleId {
             Self::OtherPatient => "C.2 token or session of another patient",
             Self::NoDelegation => "F.4-6 no delegation in force",
             Self::NobodyBeforeThePortal => "F.4-4 nobody stated",
+            Self::OwnTraces => "F.2 own traces",
         }
     }
 }
@@ -249,7 +254,7 @@ impl Question<'_> {
     /// Steps 3, 7 and 8 of F.4; the rest where somebody reads.
     fn answer(&self, action: Action) -> Answer {
         let closed = matches!(self.dossier.state, DossierState::Closed { .. });
-        if closed && action != Action::Existence {
+        if closed && action != Action::Existence && !self.is_holders_reading(action) {
             return Err(RuleId::Closed);
         }
         if self.caller.stated_patient().is_some_and(|ins| !self.dossier.ins.contains(ins)) {
@@ -287,8 +292,24 @@ impl Question<'_> {
             Action::ConcealFromPatient | Action::ConcealFromRepresentatives if cells.grants(Row::Mask) => {
                 self.own_of_readers(cells)
             }
+            Action::ReadJournal => Ok(self.read_journal()),
             _ => Err(RuleId::ModeMayNot),
         }
+    }
+
+    /// R1111-43: the médecin traitant in normal mode reads every line, whatever became of its documents; every other
+    /// actor what they did themselves, with the documents that they may still see.
+    fn read_journal(&self) -> (RuleId, Others) {
+        match self.answer(Action::Consult) {
+            Ok((RuleId::MedecinTraitant, others)) => (RuleId::MedecinTraitant, others.of_every_status()),
+            Ok((_, others)) => (RuleId::OwnTraces, others),
+            Err(_) => (RuleId::OwnTraces, Others::Nothing),
+        }
+    }
+
+    /// What was done with a closed record is still its holder's to know.
+    fn is_holders_reading(&self, action: Action) -> bool {
+        action == Action::ReadJournal && matches!(self.caller, Caller::PatientPortal(..) | Caller::Operator)
     }
 
     /// Their own documents, for those who may read the record.
@@ -379,9 +400,13 @@ impl Question<'_> {
     }
 }
 
-/// The operator acts on the patient's written demand and migrates; reads no document.
+/// The operator acts on the patient's written demand and migrates; reads no document, and the journal as its holder.
 fn of_operator(action: Action) -> Answer {
     match action {
+        Action::ReadJournal => {
+            let shown = Others::Shown(Shown::all_but(&[VisibilityLabel::InvisiblePatient]));
+            Ok((RuleId::Operator, shown.of_every_status()))
+        }
         Action::Existence
         | Action::ListAuthorisations
         | Action::SetList

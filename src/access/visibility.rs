@@ -96,6 +96,14 @@ impl Visibility {
 }
 
 impl Others {
+    /// As a journal names documents: deleted ones too, for their deletion is among what was done.
+    pub(super) fn of_every_status(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Shown(shown) => Self::Shown(Shown { statuses: AvailabilityStatus::ALL.into(), ..shown }),
+        }
+    }
+
     fn show(&self, entry: &EntryFacts<'_>) -> bool {
         match self {
             Self::Nothing => false,

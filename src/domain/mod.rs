@@ -24,4 +24,5 @@ pub mod sha;
 pub mod status;
 pub mod submission_set;
 pub mod text;
+pub mod trace;
 pub mod value_set;

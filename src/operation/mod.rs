@@ -20,5 +20,6 @@ pub mod media;
 pub mod outcome;
 pub mod retrieve;
 pub mod search;
+pub mod traces;
 
-pub use crate::domain::criteria;
+pub use crate::domain::{criteria, trace};

@@ -19,6 +19,8 @@ pub mod outbox;
 pub mod replay;
 pub mod search;
 pub mod submission_set;
+pub mod syslog;
+pub mod trace;
 pub mod volume;
 
 pub use connect::Store;

@@ -7,6 +7,8 @@
 )]
 
 mod access;
+mod atna;
+mod audit_event;
 mod bad_input;
 mod bearer;
 mod certificates;
