@@ -60,6 +60,11 @@ impl Visibility {
         Self { holder, others: Others::Shown(Shown::whole()) }
     }
 
+    /// None of a record: what is compiled where there is no permit, so that a refusal takes the way of an answer.
+    pub fn nothing(holder: CallerId) -> Self {
+        Self { holder, others: Others::Nothing }
+    }
+
     pub fn shows(&self, entry: &EntryFacts<'_>) -> bool {
         self.shows_status(entry.status) && (entry.own || self.others.show(entry))
     }

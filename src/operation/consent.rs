@@ -73,12 +73,7 @@ impl Gateway {
         let asking = caller.clone();
         let read = self.store.read("read_consent", move |tx| {
             Box::pin(async move {
-                let holder = match consent::find_dossier(tx, id).await? {
-                    Some(holder) => Some(holder),
-                    None => document_entry::find_dossier(tx, LogicalId(id.0)).await?,
-                };
-                let Some(holder) = holder else { return Ok(None) };
-                let dossier = dossier::load(tx, holder).await?;
+                let Some(dossier) = dossier::find_by_consent(tx, id).await? else { return Ok(None) };
                 let about = asking.token().and_then(|token| token.statement.patient.as_ref());
                 if about.is_some_and(|ins| !dossier.ins.contains(ins)) {
                     return Ok(None);

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
+use crate::access::matrices::Matrices;
 use crate::domain::criteria::Criteria;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::Dossier;
@@ -13,9 +16,9 @@ use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, Found, find, find_one};
+use crate::store::search::{EntryName, Found, find, find_no_one, find_nothing, find_one};
 use crate::store::volume::Location;
-use crate::store::{self, Tx, document_entry, dossier};
+use crate::store::{self, Tx, dossier};
 
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
 enum Reading<A, T> {
@@ -45,11 +48,15 @@ impl Gateway {
             (Arc::clone(&self.matrices), caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
             Box::pin(async move {
-                let Some(dossier) = dossier_of(tx, &wanted).await? else { return Ok(Reading::NoDossier) };
-                match decide::<Consult>(&matrices, &asking, &dossier, now) {
-                    Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
-                    Err(denial) => Ok(Reading::Denied(dossier.id, denial)),
-                }
+                let dossier = dossier_of(tx, &wanted).await?;
+                let reading = match decide_on::<Consult, _>(&matrices, &asking, dossier.as_ref(), now) {
+                    Ok(permit) => {
+                        let found = find(tx, &permit, &wanted).await?;
+                        return Ok(Reading::Permitted(permit, found));
+                    }
+                    Err(reading) => reading,
+                };
+                find_nothing(tx, asking.id(), &wanted).await.map(|()| reading)
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
@@ -81,17 +88,15 @@ impl Gateway {
         let (matrices, asking, now) = (Arc::clone(&self.matrices), caller.clone(), attempt.now);
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
-                let Some(dossier_id) = document_entry::find_dossier(tx, id).await? else {
-                    return Ok(Reading::NoDossier);
-                };
-                let dossier = dossier::load(tx, dossier_id).await?;
-                match decide::<A>(&matrices, &asking, &dossier, now) {
+                let (dossier, name) = (dossier::find_by_entry(tx, id).await?, EntryName::Logical(id));
+                let reading = match decide_on::<A, _>(&matrices, &asking, dossier.as_ref(), now) {
                     Ok(permit) => {
-                        let found = find_one(tx, &permit, &EntryName::Logical(id)).await?;
-                        Ok(Reading::Permitted(permit, found))
+                        let found = find_one(tx, &permit, &name).await?;
+                        return Ok(Reading::Permitted(permit, found));
                     }
-                    Err(denial) => Ok(Reading::Denied(dossier_id, denial)),
-                }
+                    Err(reading) => reading,
+                };
+                find_no_one(tx, asking.id(), &name).await.map(|()| reading)
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
@@ -108,19 +113,27 @@ fn consults(caller: &Caller) -> bool {
     !matches!(caller, Caller::Employee(..) | Caller::Indirect(..))
 }
 
+/// The decision on a record, if there is one. Whoever gets no permit asks the store the same questions in vain: what
+/// is absent and what is hidden take the same number of statements.
+fn decide_on<A: Act, T>(
+    matrices: &Matrices,
+    caller: &Caller,
+    dossier: Option<&Dossier>,
+    now: Timestamp,
+) -> Result<Permit<A>, Reading<A, T>> {
+    let dossier = dossier.ok_or(Reading::NoDossier)?;
+    decide::<A>(matrices, caller, dossier, now).map_err(|denial| Reading::Denied(dossier.id, denial))
+}
+
 /// The record that the criteria name: the patient's, or that of the entry asked for.
 async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossier>, store::Error> {
     if let Some(ins) = &criteria.patient {
         return dossier::find_by_ins(tx, ins).await;
     }
-    let found = match (criteria.logical_ids.first(), criteria.identifiers.first()) {
-        (Some(id), _) => document_entry::find_dossier(tx, *id).await?,
-        (None, Some(urn)) => document_entry::find_dossier_by_identifier(tx, urn).await?,
-        (None, None) => None,
-    };
-    match found {
-        Some(id) => dossier::load(tx, id).await.map(Some),
-        None => Ok(None),
+    match (criteria.logical_ids.first(), criteria.identifiers.first()) {
+        (Some(id), _) => dossier::find_by_entry(tx, *id).await,
+        (None, Some(urn)) => dossier::find_by_identifier(tx, urn).await,
+        (None, None) => Ok(None),
     }
 }
 

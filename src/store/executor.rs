@@ -31,6 +31,8 @@ pub struct Tx<'c> {
     journal: PendingLines,
     /// Documents that rows of this batch name.
     placed: Vec<Placed>,
+    /// How often the database was asked.
+    trips: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +128,11 @@ impl<'c> Tx<'c> {
     fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
         let (waiting, placed) = (Vec::new(), Vec::new());
         let (name, journal) = (SavepointName::One, PendingLines::default());
-        Self { connection, savepoint, name, waiting, journal, placed }
+        Self { connection, savepoint, name, waiting, journal, placed, trips: 0 }
+    }
+
+    pub(super) fn trips(&self) -> u32 {
+        self.trips
     }
 
     pub(super) fn journal(&mut self) -> &mut PendingLines {
@@ -269,6 +275,7 @@ impl<'c> Tx<'c> {
         if self.savepoint == Savepoint::Queued {
             self.savepoint = Savepoint::Open;
         }
+        self.trips += 1;
         let sent = self.waiting.len();
         let mut answers = Vec::with_capacity(sent);
         let Statement { text, params } = join(self.waiting.drain(..));
