@@ -17,6 +17,7 @@ mod deposit;
 mod handshake;
 mod http2;
 mod layering;
+mod leak;
 mod limits;
 mod listening;
 mod oidc;
