@@ -33,9 +33,8 @@ fn what_is_hidden_changes_no_byte_of_any_answer() {
     let pairs = std::env::var_os("CARNET_LEAK_PAIRS").map_or(PAIRS, |number| {
         number.to_str().and_then(|number| number.parse().ok()).expect("CARNET_LEAK_PAIRS: a number")
     });
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| std::thread::spawn(move || Oracle::open().run(pairs / THREADS, Defect::None)))
-        .collect();
+    let threads: Vec<_> =
+        (0..THREADS).map(|_| std::thread::spawn(move || Oracle::open().run(pairs / THREADS, Defect::None))).collect();
     for thread in threads {
         if let Err(error) = thread.join().expect("a runner") {
             panic!("{error}");

@@ -11,6 +11,7 @@ mod bad_input;
 mod bearer;
 mod certificates;
 mod corpus;
+mod coverage;
 mod crash;
 mod decision;
 mod deposit;

@@ -234,7 +234,8 @@ impl<'w> Plot<'w> {
     fn request(&self, index: usize, target: Option<(RelationKind, LogicalId)>) -> DepositRequest {
         let spec = &self.pair.documents[index];
         let place = "document".to_owned();
-        let relation = |(kind, target)| RelationDraft { place: place.clone(), kind, target: TargetName::Logical(target) };
+        let relation =
+            |(kind, target)| RelationDraft { place: place.clone(), kind, target: TargetName::Logical(target) };
         let document = DocumentDraft {
             metadata: self.metadata(index, spec),
             content: Spooled::of(CONTENT),

@@ -37,15 +37,8 @@ pub(super) enum Who {
 }
 
 impl Who {
-    pub(super) const ALL: [Self; 7] = [
-        Self::Doctor,
-        Self::Nurse,
-        Self::Technician,
-        Self::Unlisted,
-        Self::Employee,
-        Self::Hospital,
-        Self::Laboratory,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Doctor, Self::Nurse, Self::Technician, Self::Unlisted, Self::Employee, Self::Hospital, Self::Laboratory];
 }
 
 /// A line of the patient's list about the outsider.
@@ -156,7 +149,19 @@ fn spec() -> impl Strategy<Value = Spec> {
             (level, labels, masked),
             (named_by_uuid, relation, reference, day, minutes_later),
         )| {
-            Spec { depositor, author, kind, level, labels, named_by_uuid, relation, reference, day, minutes_later, masked }
+            Spec {
+                depositor,
+                author,
+                kind,
+                level,
+                labels,
+                named_by_uuid,
+                relation,
+                reference,
+                day,
+                minutes_later,
+                masked,
+            }
         },
     )
 }

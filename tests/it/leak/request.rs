@@ -10,18 +10,42 @@ use super::record::{DOCUMENTS_MAX, TYPES};
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
     /// ITI-67; pages are followed to their end.
-    Search { filters: Vec<Filter>, way: Way, names_patient: bool },
+    Search {
+        filters: Vec<Filter>,
+        way: Way,
+        names_patient: bool,
+    },
     /// `/DocumentReference/{id}`, `/Binary/{id}`, `/Consent/{id}`.
-    Read { path: &'static str, target: Target, head: bool, headers: Vec<(&'static str, &'static str)> },
+    Read {
+        path: &'static str,
+        target: Target,
+        head: bool,
+        headers: Vec<(&'static str, &'static str)>,
+    },
     /// A method or a path that nobody serves.
-    Astray { method: &'static str, path: &'static str, target: Target },
+    Astray {
+        method: &'static str,
+        path: &'static str,
+        target: Target,
+    },
     Existence,
     ListConsents,
     /// A mask on a document, as a new Consent or under the id of the document.
-    Mask { target: Target, put: bool, active: bool },
+    Mask {
+        target: Target,
+        put: bool,
+        active: bool,
+    },
     /// TD0.3, or the end of it; under the id of a document where one is named.
-    OwnAuthorisation { active: bool, under: Option<Target> },
-    Deposit { relation: Option<(RelationKind, Target, Name)>, simplified: bool, supersedes: bool },
+    OwnAuthorisation {
+        active: bool,
+        under: Option<Target>,
+    },
+    Deposit {
+        relation: Option<(RelationKind, Target, Name)>,
+        simplified: bool,
+        supersedes: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,16 +162,14 @@ pub(super) fn ask() -> impl Strategy<Value = Ask> {
         .prop_map(|(filters, way, names_patient)| Ask::Search { filters, way, names_patient });
     let read = (select(vec!["DocumentReference", "Binary", "Consent"]), target(), any::<bool>(), select(HEADERS))
         .prop_map(|(path, target, head, headers)| Ask::Read { path, target, head, headers: headers.to_vec() });
-    let astray =
-        (select(ASTRAY), target()).prop_map(|((method, path), target)| Ask::Astray { method, path, target });
+    let astray = (select(ASTRAY), target()).prop_map(|((method, path), target)| Ask::Astray { method, path, target });
     let mask =
         (target(), any::<bool>(), any::<bool>()).prop_map(|(target, put, active)| Ask::Mask { target, put, active });
-    let own = (any::<bool>(), prop::option::of(target()))
-        .prop_map(|(active, under)| Ask::OwnAuthorisation { active, under });
+    let own =
+        (any::<bool>(), prop::option::of(target())).prop_map(|(active, under)| Ask::OwnAuthorisation { active, under });
     let relation = (select(RelationKind::ALL.to_vec()), target(), name());
-    let deposit = (prop::option::weighted(0.8, relation), any::<bool>(), any::<bool>()).prop_map(
-        |(relation, simplified, supersedes)| Ask::Deposit { relation, simplified, supersedes },
-    );
+    let deposit = (prop::option::weighted(0.8, relation), any::<bool>(), any::<bool>())
+        .prop_map(|(relation, simplified, supersedes)| Ask::Deposit { relation, simplified, supersedes });
     prop_oneof![
         8 => search,
         6 => read,

@@ -130,7 +130,8 @@ impl Worlds {
 
     pub(super) async fn send(&self, world: &World, outsider: Outsider, sent: &Sent) -> Answer {
         let uri = format!("/fhir{}", sent.path);
-        let mut request = Request::builder().method(sent.method.clone()).uri(uri).extension(self.presented(outsider.who));
+        let mut request =
+            Request::builder().method(sent.method.clone()).uri(uri).extension(self.presented(outsider.who));
         for (name, value) in &sent.headers {
             request = request.header(*name, value);
         }
