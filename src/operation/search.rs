@@ -23,6 +23,10 @@ use crate::store::{self, Tx, dossier};
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
 enum Reading<A, T> {
     Permitted(Permit<A>, T),
+    Not(NoPermit),
+}
+
+enum NoPermit {
     Denied(DossierId, Denial),
     /// Nobody of that name has a record, or no entry bears the identifier.
     NoDossier,
@@ -49,26 +53,18 @@ impl Gateway {
         let reading = self.store.read("search", move |tx| {
             Box::pin(async move {
                 let dossier = dossier_of(tx, &wanted).await?;
-                let reading = match decide_on::<Consult, _>(&matrices, &asking, dossier.as_ref(), now) {
-                    Ok(permit) => {
-                        let found = find(tx, &permit, &wanted).await?;
-                        return Ok(Reading::Permitted(permit, found));
-                    }
-                    Err(reading) => reading,
-                };
-                find_nothing(tx, asking.id(), &wanted).await.map(|()| reading)
+                match decide_on::<Consult>(&matrices, &asking, dossier.as_ref(), now) {
+                    Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
+                    Err(not) => find_nothing(tx, asking.id(), &wanted).await.map(|()| Reading::Not(not)),
+                }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
         self.write_line(search_event(&attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
-            Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
-                Err(access_denied())
-            }
-            Reading::Denied(..) | Reading::NoDossier => {
-                Ok(Journaled::new(SearchOutcome { total: 0, entries: Vec::new() }))
-            }
+            Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
+            Reading::Not(_) => Ok(Journaled::new(SearchOutcome { total: 0, entries: Vec::new() })),
         }
     }
 
@@ -89,21 +85,17 @@ impl Gateway {
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
                 let (dossier, name) = (dossier::find_by_entry(tx, id).await?, EntryName::Logical(id));
-                let reading = match decide_on::<A, _>(&matrices, &asking, dossier.as_ref(), now) {
-                    Ok(permit) => {
-                        let found = find_one(tx, &permit, &name).await?;
-                        return Ok(Reading::Permitted(permit, found));
-                    }
-                    Err(reading) => reading,
-                };
-                find_no_one(tx, asking.id(), &name).await.map(|()| reading)
+                match decide_on::<A>(&matrices, &asking, dossier.as_ref(), now) {
+                    Ok(permit) => find_one(tx, &permit, &name).await.map(|found| Reading::Permitted(permit, found)),
+                    Err(not) => find_no_one(tx, asking.id(), &name).await.map(|()| Reading::Not(not)),
+                }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
         self.write_line(read_event(attempt, &reading)).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
-            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),
+            Reading::Permitted(_, None) | Reading::Not(_) => Err(not_found()),
         }
     }
 }
@@ -115,14 +107,14 @@ fn consults(caller: &Caller) -> bool {
 
 /// The decision on a record, if there is one. Whoever gets no permit asks the store the same questions in vain: what
 /// is absent and what is hidden take the same number of statements.
-fn decide_on<A: Act, T>(
+fn decide_on<A: Act>(
     matrices: &Matrices,
     caller: &Caller,
     dossier: Option<&Dossier>,
     now: Timestamp,
-) -> Result<Permit<A>, Reading<A, T>> {
-    let dossier = dossier.ok_or(Reading::NoDossier)?;
-    decide::<A>(matrices, caller, dossier, now).map_err(|denial| Reading::Denied(dossier.id, denial))
+) -> Result<Permit<A>, NoPermit> {
+    let dossier = dossier.ok_or(NoPermit::NoDossier)?;
+    decide::<A>(matrices, caller, dossier, now).map_err(|denial| NoPermit::Denied(dossier.id, denial))
 }
 
 /// The record that the criteria name: the patient's, or that of the entry asked for.
@@ -143,8 +135,7 @@ fn search_event(attempt: &Attempt, reading: &Reading<Consult, Found>) -> Event {
             let mentions = found.entries.iter().map(EntryMention::of).collect();
             attempt.event(Subject::of(permit.dossier()), done(permit), mentions)
         }
-        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
-        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+        Reading::Not(not) => event_without_permit(attempt, not),
     }
 }
 
@@ -154,8 +145,14 @@ fn read_event<A: Act>(attempt: &Attempt, reading: &Reading<A, Option<(DocumentEn
             attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])
         }
         Reading::Permitted(permit, None) => attempt.not_found(Subject::of(permit.dossier())),
-        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
-        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+        Reading::Not(not) => event_without_permit(attempt, not),
+    }
+}
+
+fn event_without_permit(attempt: &Attempt, not: &NoPermit) -> Event {
+    match not {
+        NoPermit::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
+        NoPermit::NoDossier => attempt.not_found(Subject::Unknown),
     }
 }
 

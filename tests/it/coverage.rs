@@ -8,7 +8,7 @@ mod scene;
 use carnet::fhir::routes::ROUTES;
 use http::Method;
 
-use self::scene::{Cell, Column, Scene};
+use self::scene::{Cell, Column, Scene, Stage, about_patient};
 use super::support::reviewed::{compare, table};
 use super::support::{Document, Sent};
 
@@ -24,12 +24,18 @@ const ROWS: &[Row] = &[
     row(Method::GET, "/metadata", |_| Sent::get("/metadata")),
     row(Method::POST, "", |_| Sent::bundle(&Document::discharge_letter().bundle())),
     row(Method::POST, "/DocumentReference", |_| Sent::publish(&Document::discharge_letter().simplified())),
-    row(Method::GET, "/DocumentReference", |scene| Sent::get(&scene.about("/DocumentReference?patient.identifier="))),
-    row(Method::POST, "/DocumentReference/_search", |scene| scene.form("patient.identifier=")),
+    row(Method::GET, "/DocumentReference", |_| Sent::get(&about_patient("/DocumentReference?patient.identifier="))),
+    row(Method::POST, "/DocumentReference/_search", |_| {
+        Sent::post(
+            "/DocumentReference/_search",
+            "application/x-www-form-urlencoded",
+            about_patient("patient.identifier="),
+        )
+    }),
     row(Method::GET, "/DocumentReference/{id}", |scene| Sent::get(&format!("/DocumentReference/{}", scene.document))),
     row(Method::GET, "/Binary/{id}", |scene| Sent::get(&format!("/Binary/{}", scene.document))),
-    row(Method::GET, "/Patient", |scene| Sent::get(&scene.about("/Patient?identifier="))),
-    row(Method::GET, "/Consent", |scene| Sent::get(&scene.about("/Consent?patient.identifier="))),
+    row(Method::GET, "/Patient", |_| Sent::get(&about_patient("/Patient?identifier="))),
+    row(Method::GET, "/Consent", |_| Sent::get(&about_patient("/Consent?patient.identifier="))),
     row(Method::GET, "/Consent/{id}", |scene| Sent::get(&format!("/Consent/{}", scene.line))),
     row(Method::POST, "/Consent", |scene| scene.own_authorisation(Method::POST, "/Consent")),
     row(Method::PUT, "/Consent/{id}", |scene| {
@@ -61,9 +67,9 @@ async fn every_route_refuses_whoever_may_not_and_leaves_one_line() {
         rows.push(std::iter::once(name).chain(cells.into_iter().map(|cell| cell.answer)).collect());
     }
     let header = std::iter::once("Route").chain(Column::ALL.map(Column::name)).map(str::to_owned);
-    let legend: String =
-        Column::ALL.iter().map(|column| format!("- {}: {}\n", column.name(), column.meaning())).collect();
-    compare("coverage/routes.md", &format!("{HEAD}\n{legend}\n{}", table(&header.collect::<Vec<_>>(), &rows)));
+    let meaning = |column: &Column| format!("- {}: {}", column.name(), column.meaning());
+    let legend = Column::ALL.iter().map(meaning).collect::<Vec<_>>().join("\n");
+    compare("coverage/routes.md", &format!("{HEAD}\n{legend}\n\n{}", table(&header.collect::<Vec<_>>(), &rows)));
 }
 
 #[test]
@@ -77,7 +83,7 @@ fn every_row_has_its_route() {
 
 /// Each route has a gateway of its own: what one writes is not there for the next.
 async fn cells_of(row: &'static Row) -> Vec<Cell> {
-    let stage = scene::Stage::open().await;
+    let stage = Stage::open().await;
     let mut cells = Vec::new();
     for column in Column::ALL {
         let scene = stage.scene(column).await;

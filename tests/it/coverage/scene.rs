@@ -111,11 +111,13 @@ impl Stage {
             _ => authorised(&doctor, "active").await,
         };
         match column {
-            Column::Ended => drop(authorised(&doctor, "inactive").await),
+            Column::Ended => {
+                authorised(&doctor, "inactive").await;
+            }
             Column::Blocked => gateway.portal().block(id).await,
             Column::OtherPatient => headers.push(("authorization", vihf_about_another_patient(id))),
             Column::Closed => {
-                drop(gateway.gateway().move_dossier(&patient(), AccountMove::Close).await.expect("closed"))
+                gateway.gateway().move_dossier(&patient(), AccountMove::Close).await.expect("closed");
             }
             _ => {}
         }
@@ -135,15 +137,6 @@ impl Stage {
 }
 
 impl Scene {
-    /// `start` with the patient as a search token behind it.
-    pub(super) fn about(&self, start: &str) -> String {
-        format!("{start}urn:oid:{}%7C{}", patient().authority().oid(), patient().matricule())
-    }
-
-    pub(super) fn form(&self, start: &str) -> Sent {
-        Sent::post("/DocumentReference/_search", "application/x-www-form-urlencoded", self.about(start))
-    }
-
     /// TD0.3.
     pub(super) fn own_authorisation(&self, method: Method, path: &str) -> Sent {
         let message = own_line(&self.caller.id, "active");
@@ -161,6 +154,11 @@ impl Scene {
             if answer.status.is_success() { status.to_string() } else { format!("{status} {}", answer.rule()) };
         Cell { answer, lines }
     }
+}
+
+/// `start` with the patient as a search token behind it.
+pub(super) fn about_patient(start: &str) -> String {
+    format!("{start}urn:oid:{}%7C{}", patient().authority().oid(), patient().matricule())
 }
 
 /// Declares or ends an authorisation: the id of its line.

@@ -17,6 +17,7 @@ use carnet::identity::caller::{Caller, CallerId};
 use carnet::operation::draft::{DepositRequest, DocumentDraft, MetadataDraft, RelationDraft, TargetName};
 use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
 use carnet::spool::Spooled;
+use http::StatusCode;
 use jiff::Timestamp;
 
 use super::comparison::{Request, Twins, compare};
@@ -67,7 +68,11 @@ impl Worlds {
         let writer = Writer::new(&plot.patient);
         for (minute, ask) in (LAST_MINUTE..).zip(&pair.asks) {
             self.at_minute(minute);
-            self.ask(outsider, &writer, ask, &names, &mut twins).await?;
+            let answered = self.ask(outsider, &writer, ask, &names, &mut twins).await?;
+            // Whoever declared an authorisation, or ended theirs, is another outsider from then on.
+            if matches!(ask, Ask::OwnAuthorisation { .. }) && answered.is_success() {
+                break;
+            }
         }
         Ok(())
     }
@@ -79,22 +84,21 @@ impl Worlds {
         ask: &Ask,
         names: &[Vec<Named>; 2],
         twins: &mut Twins,
-    ) -> Result<(), String> {
+    ) -> Result<StatusCode, String> {
         let request = match ask {
             Ask::Mask { .. } | Ask::OwnAuthorisation { .. } | Ask::Deposit { .. } => Request::Writes,
             _ => Request::Reads,
         };
         let template = writer.write(ask);
         let (mut one, mut other) = (template.about(&names[0]), template.about(&names[1]));
-        for _ in 0..PAGES_MAX {
+        loop {
             let answers = (self.send(&self.whole, outsider, &one).await, self.send(&self.rest, outsider, &other).await);
             compare(&one, &answers.0, &answers.1, twins, request)?;
             match (next_page(&one, &answers.0), next_page(&other, &answers.1)) {
                 (Some(next_of_one), Some(next_of_other)) => (one, other) = (next_of_one, next_of_other),
-                _ => break,
+                _ => return Ok(answers.0.status),
             }
         }
-        Ok(())
     }
 
     /// Lines of the list have ids of their own in each store.
@@ -327,4 +331,3 @@ fn author(id: &CallerId) -> Author {
 pub(super) const CONTENT: &[u8] = b"%PDF-1.4\n%%EOF\n";
 /// After all deposits.
 const LAST_MINUTE: i64 = 60;
-const PAGES_MAX: usize = 8;
