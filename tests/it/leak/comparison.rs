@@ -97,11 +97,13 @@ impl Pairing<'_> {
     }
 }
 
-/// What stands before an id that is of one answer alone: a Bundle's own, and that of an entry without one.
+/// What stands before an id that is of one answer alone: a Bundle's own, and that of an entry without one; and before
+/// that of a trace, which each journal made for itself.
 const ANSWERS: &[&str] = &[
     "{\"resourceType\":\"Bundle\",\"id\":\"",
     "<Bundle xmlns=\"http://hl7.org/fhir\">\n  <id value=\"",
     "\"fullUrl\":\"urn:uuid:",
+    "{\"resourceType\":\"AuditEvent\",\"id\":\"",
 ];
 
 fn answer_ids(whole: &Answer, rest: &Answer) -> (String, String) {

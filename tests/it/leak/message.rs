@@ -72,6 +72,13 @@ impl<'p> Writer<'p> {
             }
             Ask::Existence => unnamed(get(format!("/Patient?identifier={}", self.patient_token()))),
             Ask::ListConsents => unnamed(get(format!("/Consent?patient.identifier={}", self.patient_token()))),
+            Ask::Traces { names_patient, entity } => {
+                let patient = names_patient.then(|| format!("patient.identifier={}", self.patient_token()));
+                let entity_is = entity.map(|_| format!("entity=DocumentReference/{TARGET}"));
+                let query = patient.into_iter().chain(entity_is).collect::<Vec<_>>().join("&");
+                let target = entity.map(|target| (target, Name::Logical));
+                Template { sent: get(format!("/AuditEvent?{query}")), target }
+            }
             Ask::Mask { target, put, active } => {
                 self.list_line(&provision_mask(TARGET), *active, put.then_some(*target), Some(*target))
             }
