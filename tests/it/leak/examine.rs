@@ -44,7 +44,8 @@ impl Worlds {
         plot.open(&self.whole).await;
         let everything = vec![true; pair.documents.len()];
         let whole = plot.fill(&self.whole, &everything).await;
-        let mut shown = plot.shown(&caller).await;
+        let dossier = plot.dossier(&self.whole).await;
+        let mut shown = plot.shown(&caller, &dossier);
         if defect == Defect::OneTooFew
             && let Some(first) = shown.iter_mut().find(|shown| **shown)
         {
@@ -59,7 +60,11 @@ impl Worlds {
             twins.add(one.entry.to_string(), other.entry.to_string());
             twins.add(one.set.clone(), other.set.clone());
         }
-        self.add_lines(&plot, &mut twins).await;
+        // Lines of the list have ids of their own in each store.
+        for (one, other) in dossier.consents.iter().zip(&plot.dossier(&self.rest).await.consents) {
+            assert_eq!(one.kind, other.kind);
+            twins.add(one.id.to_string(), other.id.to_string());
+        }
         // What the rest does not have is asked for under the names that it has in the whole.
         let names: [Vec<Named>; 2] = [
             whole.iter().flatten().cloned().collect(),
@@ -98,15 +103,6 @@ impl Worlds {
                 (Some(next_of_one), Some(next_of_other)) => (one, other) = (next_of_one, next_of_other),
                 _ => return Ok(answers.0.status),
             }
-        }
-    }
-
-    /// Lines of the list have ids of their own in each store.
-    async fn add_lines(&self, plot: &Plot<'_>, twins: &mut Twins) {
-        let dossiers = (plot.dossier(&self.whole).await, plot.dossier(&self.rest).await);
-        for (one, other) in dossiers.0.consents.iter().zip(&dossiers.1.consents) {
-            assert_eq!(one.kind, other.kind);
-            twins.add(one.id.to_string(), other.id.to_string());
         }
     }
 }
@@ -279,13 +275,12 @@ impl<'w> Plot<'w> {
     }
 
     /// Which documents the outsider may see, by the decision alone: through whichever act.
-    async fn shown(&self, caller: &Caller) -> Vec<bool> {
-        let dossier = self.dossier(&self.worlds.whole).await;
+    fn shown(&self, caller: &Caller, dossier: &Dossier) -> Vec<bool> {
         let now = self.worlds.at_minute(LAST_MINUTE);
         let shows = |index: usize| {
-            self.shows::<Consult>(caller, &dossier, now, index)
-                || self.shows::<Retrieve>(caller, &dossier, now, index)
-                || self.shows::<Deposit>(caller, &dossier, now, index)
+            self.shows::<Consult>(caller, dossier, now, index)
+                || self.shows::<Retrieve>(caller, dossier, now, index)
+                || self.shows::<Deposit>(caller, dossier, now, index)
         };
         (0..self.pair.documents.len()).map(shows).collect()
     }

@@ -72,12 +72,10 @@ impl<'p> Writer<'p> {
             }
             Ask::Existence => unnamed(get(format!("/Patient?identifier={}", self.patient_token()))),
             Ask::ListConsents => unnamed(get(format!("/Consent?patient.identifier={}", self.patient_token()))),
-            Ask::Traces { names_patient, entity } => {
-                let patient = names_patient.then(|| format!("patient.identifier={}", self.patient_token()));
-                let entity_is = entity.map(|_| format!("entity=DocumentReference/{TARGET}"));
-                let query = patient.into_iter().chain(entity_is).collect::<Vec<_>>().join("&");
-                let target = entity.map(|target| (target, Name::Logical));
-                Template { sent: get(format!("/AuditEvent?{query}")), target }
+            Ask::Traces { entity } => {
+                let of_one = entity.map_or_else(String::new, |_| format!("&entity=DocumentReference/{TARGET}"));
+                let path = format!("/AuditEvent?patient.identifier={}{of_one}", self.patient_token());
+                Template { sent: get(path), target: entity.map(|target| (target, Name::Logical)) }
             }
             Ask::Mask { target, put, active } => {
                 self.list_line(&provision_mask(TARGET), *active, put.then_some(*target), Some(*target))

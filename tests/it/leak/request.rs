@@ -30,9 +30,8 @@ pub(super) enum Ask {
     },
     Existence,
     ListConsents,
-    /// The outsider's own traces, of this patient or of all; those of one document.
+    /// The traces of the record, or of one document of it.
     Traces {
-        names_patient: bool,
         entity: Option<Target>,
     },
     /// A mask on a document, as a new Consent or under the id of the document.
@@ -168,8 +167,7 @@ pub(super) fn ask() -> impl Strategy<Value = Ask> {
     let read = (select(vec!["DocumentReference", "Binary", "Consent"]), target(), any::<bool>(), select(HEADERS))
         .prop_map(|(path, target, head, headers)| Ask::Read { path, target, head, headers: headers.to_vec() });
     let astray = (select(ASTRAY), target()).prop_map(|((method, path), target)| Ask::Astray { method, path, target });
-    let traces = (any::<bool>(), prop::option::of(target()))
-        .prop_map(|(names_patient, entity)| Ask::Traces { names_patient, entity });
+    let traces = prop::option::of(target()).prop_map(|entity| Ask::Traces { entity });
     let mask =
         (target(), any::<bool>(), any::<bool>()).prop_map(|(target, put, active)| Ask::Mask { target, put, active });
     let own =
