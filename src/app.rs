@@ -73,6 +73,7 @@ impl App {
         let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
+        watchers.push(tokio::spawn(keep_heads(gateway.clone(), end_of(stopped.clone()))).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
@@ -101,7 +102,16 @@ impl Running {
             listener.await.map_err(|error| Fault::new("listener", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
+        // The last lines are held by a head outside of the database, too.
+        self.gateway.keep_head().await;
         Ok(())
+    }
+}
+
+async fn keep_heads(gateway: Gateway, until: impl Future<Output = ()>) {
+    tokio::select! {
+        () = gateway.keep_heads() => {}
+        () = until => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod journal;
 mod limits;
 mod network;
 mod oidc;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::journal::Journal;
 pub use self::limits::Limits;
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
@@ -28,6 +30,7 @@ pub struct Config {
     pub tls: Tls,
     pub revocation: Revocation,
     pub store: StoreSettings,
+    pub journal: Journal,
     pub dmp: Dmp,
     pub oidc: Oidc,
     pub vihf: Vihf,
@@ -194,8 +197,26 @@ impl Config {
     pub fn documents_path(&self) -> PathBuf {
         match self.store.documents.strip_prefix(DIRECTORY) {
             Some(path) => path.into(),
-            None => format!("{}-documents", self.store.database.trim_start_matches("sqlite:")).into(),
+            None => self.beside_database(Path::new(""), "-documents"),
         }
+    }
+
+    /// The key that signs heads of the journal.
+    pub fn journal_key_path(&self) -> PathBuf {
+        self.beside_database(&self.journal.key, "-journal.key")
+    }
+
+    /// The file of signed heads.
+    pub fn heads_file_path(&self) -> PathBuf {
+        self.beside_database(&self.journal.heads_file, "-heads.jsonl")
+    }
+
+    /// `named`, or where nothing is, the database file's name and `ending`.
+    fn beside_database(&self, named: &Path, ending: &str) -> PathBuf {
+        if !named.as_os_str().is_empty() {
+            return named.to_owned();
+        }
+        format!("{}{ending}", self.store.database.trim_start_matches("sqlite:")).into()
     }
 
     fn resolve_paths(&mut self, base: &Path) {
@@ -203,6 +224,7 @@ impl Config {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
+        self.journal.resolve_paths(base);
         for path in [&mut self.dmp.finess_table, &mut self.dmp.habilitation_matrix] {
             if !path.as_os_str().is_empty() {
                 *path = base.join(&*path);
@@ -242,6 +264,7 @@ impl Config {
         }
         let sections = [
             self.revocation.contradiction(),
+            self.journal.contradiction(),
             self.oidc.contradiction(),
             self.vihf.contradiction(),
             self.limits.contradiction(),
@@ -271,6 +294,7 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("tls", tls::KEYS),
     ("revocation", revocation::KEYS),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
+    ("journal", journal::KEYS),
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
@@ -368,8 +392,10 @@ mod tests {
 
     #[test]
     fn relative_paths_are_relative_to_the_file() {
-        let config = load("[store]\ndatabase = \"sqlite:x.db\"\n", &[]).unwrap();
+        let config = load("[store]\ndatabase = \"sqlite:x.db\"\n[journal]\nkey = \"j.key\"\n", &[]).unwrap();
         assert!(config.sqlite_path().unwrap().is_absolute());
+        assert!(config.journal_key_path().is_absolute() && config.journal_key_path().ends_with("j.key"));
+        assert!(config.heads_file_path().is_absolute() && config.heads_file_path().ends_with("x.db-heads.jsonl"));
         assert!(config.tls.key.is_absolute());
     }
 
@@ -377,6 +403,7 @@ mod tests {
     fn contradictions_are_refused() {
         assert!(load("[limits]\nbody_bytes_max = 10\n", &[]).is_err());
         assert!(load("[dmp]\nins_domains = []\n", &[]).is_err());
+        assert!(load("[journal]\nhead_seconds = 0\n", &[]).is_err());
         assert!(load("[store]\ndatabase = \"mysql://x\"\n", &[]).is_err());
         assert!(load("[store]\ndatabase = \"sqlite::memory:\"\n", &[]).is_err());
         for nothing in ["idle_seconds", "handshake_seconds", "reads_in_flight_max"] {

@@ -120,6 +120,8 @@ rules! {
     PackageForm = "package-form", Rule, "IHE XDM ITI-32; domain H.2";
     ConsentForm = "consent-form", Rule, "contract 4: Consent";
 
+    /// What the patient saw, or could have, is theirs to see.
+    ShownToPatient = "shown-to-patient", Conflict, "domain F.2: invisible to the patient, R1111-53";
     DuplicateUniqueId = "duplicate-unique-id", Conflict, "domain E.4 (6): XDSDuplicateUniqueIdInRegistry";
     UniqueIdTwice = "unique-id-twice", Rule, "XDSRegistryDuplicateUniqueIdInMessage";
     ReplaceTarget = "replace-target", Rule, "domain E.4 (9)";

@@ -1,8 +1,10 @@
 //! The only maker of [`Permit`] and [`Denial`].
 //!
 //! One function of the caller, the record with the patient's list, the day, and the matrices of `profiles/`: the
-//! steps of F.4 in their order. What a matrix says is data; what no matrix says (the list, emergencies, the
-//! patient's portal) is here. The tables that it makes are printed in `tests/decision/`.
+//! steps of F.4 in their order. What a matrix says is data; what no matrix says is here (the list, emergencies) and in
+//! `portal` (the patient and who acts for them). The tables that it makes are printed in `tests/decision/`.
+
+mod portal;
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -35,7 +37,17 @@ pub enum Action {
     Retrieve,
     DeclareAuthorisation,
     RemoveAuthorisation,
+    LeaveAsMedecinTraitant,
+    ListAuthorisations,
     SetList,
+    NameRepresentative,
+    NameAidant,
+    Mask,
+    Unmask,
+    ConcealFromPatient,
+    RevealToPatient,
+    ConcealFromRepresentatives,
+    RevealToRepresentatives,
 }
 
 macro_rules! acts {
@@ -58,8 +70,28 @@ acts! {
     DeclareAuthorisation,
     /// A professional ends the authorisation that names them (TD0.3).
     RemoveAuthorisation,
-    /// Change the patient's list or the mask of a document, by the patient's act.
-    SetList
+    /// A médecin traitant ends the line that names them so (TD0.3).
+    LeaveAsMedecinTraitant,
+    /// Read whom the patient authorised, blocked, named (TD1.6).
+    ListAuthorisations,
+    /// Change the patient's list, by the patient's act.
+    SetList,
+    /// Say who represents a minor.
+    NameRepresentative,
+    /// Say who helps the patient, until when.
+    NameAidant,
+    /// Hide a document from professionals (TD3.3a).
+    Mask,
+    /// Show it to them again (TD3.3a).
+    Unmask,
+    /// Put INVISIBLE_PATIENT on a document that the patient has not seen.
+    ConcealFromPatient,
+    /// Take it away (TD3.3b).
+    RevealToPatient,
+    /// Put INVISIBLE_REPRESENTANTS_LEGAUX on a document, at the minor's request.
+    ConcealFromRepresentatives,
+    /// Take it away (TD3.3b).
+    RevealToRepresentatives
 }
 
 mod sealed {
@@ -111,6 +143,9 @@ pub enum RuleId {
     BrisDeGlace,
     Centre15,
     PatientsOwnAct,
+    LegalRepresentative,
+    Aidant,
+    Operator,
     Closed,
     Blocked,
     NotAuthorised,
@@ -121,6 +156,8 @@ pub enum RuleId {
     OccupationalMedicine,
     ExpressConsent,
     OtherPatient,
+    NoDelegation,
+    NobodyBeforeThePortal,
 }
 
 impl RuleId {
@@ -134,6 +171,9 @@ impl RuleId {
             Self::BrisDeGlace => "F.4-10",
             Self::Centre15 => "F.4-11",
             Self::PatientsOwnAct => "F.4-4",
+            Self::LegalRepresentative => "F.4-5",
+            Self::Aidant => "F.4-6",
+            Self::Operator => "G operator",
             Self::Closed => "F.4-3 closed",
             Self::Blocked => "F.4-9 blocked",
             Self::NotAuthorised => "F.4-12 not authorised",
@@ -143,7 +183,9 @@ impl RuleId {
             Self::ModeMayNot => "F.4-7 mode",
             Self::OccupationalMedicine => "F.1-T own documents",
             Self::ExpressConsent => "F.2 express consent",
-            Self::OtherPatient => "C.2 token of another patient",
+            Self::OtherPatient => "C.2 token or session of another patient",
+            Self::NoDelegation => "F.4-6 no delegation in force",
+            Self::NobodyBeforeThePortal => "F.4-4 nobody stated",
         }
     }
 }
@@ -158,13 +200,17 @@ pub fn decide<A: Act>(
     let question = Question { matrices, caller, dossier, now, on: day_of(now) };
     let (rule, others) = question.answer(A::ACTION).map_err(|rule| Denial { rule })?;
     let holder = caller.id();
-    let visibility = Visibility { others, holder: holder.clone() };
+    let visibility = Visibility { others, holder: holder.clone(), at: now };
     Ok(Permit { dossier: dossier.id, holder, rule, visibility, action: PhantomData })
 }
 
 /// Whether a caller's mode reads documents at all, whichever they are: a structure and its employees find references
-/// to their own (F.1 row TD3.2 and note 5, B.3), occupational medicine reads metadata.
+/// to their own (F.1 row TD3.2 and note 5, B.3), occupational medicine reads metadata, the portal hands on what somebody
+/// asks for.
 pub fn may_retrieve(matrices: &Matrices, caller: &Caller, now: Timestamp) -> bool {
+    if let Caller::PatientPortal(_, session) = caller {
+        return session.patient().is_some();
+    }
     let standing = matrices.rights.standing(caller, Treating::Other);
     standing.is_some_and(|at| matrices.rights.cell(Row::Unmasked, at, day_of(now)) == Cell::Yes)
 }
@@ -206,12 +252,16 @@ impl Question<'_> {
         if closed && action != Action::Existence {
             return Err(RuleId::Closed);
         }
-        let about = self.caller.token().and_then(|token| token.statement.patient.as_ref());
-        if about.is_some_and(|ins| !self.dossier.ins.contains(ins)) {
+        if self.caller.stated_patient().is_some_and(|ins| !self.dossier.ins.contains(ins)) {
             return Err(RuleId::OtherPatient);
         }
+        match self.caller {
+            Caller::PatientPortal(_, session) => return portal::answer(session, self.dossier, action, self.now),
+            Caller::Operator => return of_operator(action),
+            Caller::Direct(..) | Caller::Air(..) | Caller::Employee(..) | Caller::Indirect(..) => {}
+        }
         let Some(at) = self.matrices.rights.standing(self.caller, self.treating()) else {
-            return outside_the_matrices(action, self.caller);
+            return Err(RuleId::ModeMayNot);
         };
         let cells = Cells { rights: &self.matrices.rights, at, on: self.on };
         match action {
@@ -225,12 +275,25 @@ impl Question<'_> {
             Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
             Action::DeclareAuthorisation if cells.grants(Row::DeclareAuthorised) => self.write_own_line(),
             Action::RemoveAuthorisation if cells.grants(Row::RemoveOwnAuthorisation) => self.write_own_line(),
-            Action::Existence
-            | Action::Deposit
-            | Action::DeclareAuthorisation
-            | Action::RemoveAuthorisation
-            | Action::SetList => Err(RuleId::ModeMayNot),
+            Action::LeaveAsMedecinTraitant if cells.grants(Row::RemoveSelfAsMt) => self.write_own_line(),
+            Action::ListAuthorisations if cells.grants(Row::ListPs) => self.read(Action::Consult, cells),
+            Action::Mask if cells.grants(Row::Mask) => self.read(Action::Consult, cells),
+            Action::Unmask if cells.of(Row::Unmask) == Cell::Yes => self.read(Action::Consult, cells),
+            Action::Unmask if cells.grants(Row::Unmask) => self.own_of_readers(cells),
+            Action::RevealToPatient | Action::RevealToRepresentatives if cells.grants(Row::MakeVisible) => {
+                self.read(Action::Consult, cells)
+            }
+            // No row says who hides a document after its deposit: whoever deposited or wrote it (F.2, R1111-50, -53).
+            Action::ConcealFromPatient | Action::ConcealFromRepresentatives if cells.grants(Row::Mask) => {
+                self.own_of_readers(cells)
+            }
+            _ => Err(RuleId::ModeMayNot),
         }
+    }
+
+    /// Their own documents, for those who may read the record.
+    fn own_of_readers(&self, cells: Cells<'_>) -> Answer {
+        self.read(Action::Consult, cells).map(|(rule, _)| (rule, Others::Nothing))
     }
 
     fn treating(&self) -> Treating {
@@ -245,7 +308,7 @@ impl Question<'_> {
         let (id, profession) = match self.caller {
             Caller::Direct(who, ..) => (&who.id, &who.profession),
             Caller::Air(who, ..) => (&who.id, &who.profession),
-            Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => {
+            Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(..) | Caller::Operator => {
                 return Err(RuleId::ModeConsultsNothing);
             }
         };
@@ -287,7 +350,11 @@ impl Question<'_> {
             Action::Retrieve => AvailabilityStatus::ALL.into_iter().filter(is_given).collect(),
             _ => listed_statuses(),
         };
-        let hides = |label: &VisibilityLabel| cells.of(row_of_label(*label)) != Cell::Yes;
+        let hides = |label: &VisibilityLabel| match cells.of(row_of_label(*label)) {
+            Cell::Yes => false,
+            Cell::IfPatientAllows => !self.dossier.shows_masked_in_emergencies(self.now),
+            _ => true,
+        };
         let hidden_by = VisibilityLabel::ALL.into_iter().filter(hides).collect();
         Shown { statuses, hidden_by, readable: self.matrices.habilitation.readable(profession, self.on) }
     }
@@ -307,14 +374,25 @@ impl Question<'_> {
     }
 }
 
-/// The portal carries the patient's acts, the operator acts on the patient's written demand and migrates; neither
-/// reads (F.4-4).
-fn outside_the_matrices(action: Action, caller: &Caller) -> Answer {
+/// The operator acts on the patient's written demand and migrates; reads no document.
+fn of_operator(action: Action) -> Answer {
     match action {
-        Action::Existence | Action::SetList => Ok((RuleId::PatientsOwnAct, Others::Nothing)),
-        Action::Deposit if *caller == Caller::Operator => Ok((RuleId::DepositNeedsNoAuthorisation, Others::Nothing)),
+        Action::Existence
+        | Action::ListAuthorisations
+        | Action::SetList
+        | Action::NameRepresentative
+        | Action::NameAidant => Ok((RuleId::Operator, Others::Nothing)),
+        Action::Mask
+        | Action::Unmask
+        | Action::ConcealFromPatient
+        | Action::RevealToPatient
+        | Action::ConcealFromRepresentatives
+        | Action::RevealToRepresentatives => Ok((RuleId::Operator, Others::Shown(Shown::all_but(&[])))),
+        Action::Deposit => Ok((RuleId::DepositNeedsNoAuthorisation, Others::Nothing)),
         Action::Consult | Action::Retrieve => Err(RuleId::ModeConsultsNothing),
-        Action::Deposit | Action::DeclareAuthorisation | Action::RemoveAuthorisation => Err(RuleId::ModeMayNot),
+        Action::DeclareAuthorisation | Action::RemoveAuthorisation | Action::LeaveAsMedecinTraitant => {
+            Err(RuleId::ModeMayNot)
+        }
     }
 }
 
@@ -327,8 +405,8 @@ fn row_of_status(status: AvailabilityStatus) -> Row {
     }
 }
 
-/// Notes 6 and 7 of F.1: a cell that is not a plain yes leaves a masked document to its depositor and its authors. No
-/// line of the list allows more in emergencies yet (note 7).
+/// Notes 6 and 7 of F.1: a cell that is not a plain yes leaves a masked document to its depositor and its authors, and
+/// note 7 to emergencies if the patient allowed that.
 fn row_of_label(label: VisibilityLabel) -> Row {
     match label {
         VisibilityLabel::MasquePs => Row::MaskedToPs,

@@ -218,7 +218,7 @@ impl Rights {
             Caller::Employee(_, StructurePurpose::Centre15, _) | Caller::Indirect(_, StructurePurpose::Centre15, _) => {
                 return direct(Column::Esr);
             }
-            Caller::PatientPortal(_) | Caller::Operator => return None,
+            Caller::PatientPortal(..) | Caller::Operator => return None,
         };
         let of_health = self.health_professions.contains(&profession.system);
         let is_doctor = of_health && self.doctors.contains(&profession.code);

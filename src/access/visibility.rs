@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
@@ -20,6 +22,8 @@ pub struct Visibility {
     /// Whose documents count as "own".
     pub holder: CallerId,
     pub others: Others,
+    /// When it was decided: a label may have an end (R1111-53).
+    pub at: Timestamp,
 }
 
 /// What of the documents of others.
@@ -50,19 +54,15 @@ pub enum Readable {
 pub struct EntryFacts<'a> {
     pub own: bool,
     pub status: AvailabilityStatus,
+    /// Those in force.
     pub labels: &'a BTreeSet<VisibilityLabel>,
     pub class_code: &'a str,
 }
 
 impl Visibility {
-    /// The whole record, for acts that no label stands against: the patient's own.
-    pub fn whole(holder: CallerId) -> Self {
-        Self { holder, others: Others::Shown(Shown::whole()) }
-    }
-
     /// None of a record: what is compiled where there is no permit, so that a refusal takes the way of an answer.
-    pub fn nothing(holder: CallerId) -> Self {
-        Self { holder, others: Others::Nothing }
+    pub fn nothing(holder: CallerId, at: Timestamp) -> Self {
+        Self { holder, others: Others::Nothing, at }
     }
 
     pub fn shows(&self, entry: &EntryFacts<'_>) -> bool {
@@ -93,8 +93,10 @@ impl Others {
 }
 
 impl Shown {
-    fn whole() -> Self {
-        Self { statuses: listed_statuses(), hidden_by: BTreeSet::new(), readable: Readable::Every }
+    /// Whatever was not deleted and bears none of these labels, of every class.
+    pub(super) fn all_but(labels: &[VisibilityLabel]) -> Self {
+        let hidden_by = labels.iter().copied().collect();
+        Self { statuses: listed_statuses(), hidden_by, readable: Readable::Every }
     }
 }
 

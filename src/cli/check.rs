@@ -22,7 +22,7 @@ use self::report::Report;
 use super::{Ending, Settings, print_json, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::caller::{Caller, CallerHeaders};
 use crate::identity::finess::FinessTable;
 use crate::identity::oidc::KeySet;
 use crate::identity::structures::Structures;
@@ -133,7 +133,7 @@ impl Grounds {
             report.not_judged("agreement", "no --certificate: the client certificate must name the same caller");
             return;
         };
-        let caller = Caller::identify(certificate, Some(token), PurposeHeaders::default(), &self.structures);
+        let caller = Caller::identify(certificate, Some(token), CallerHeaders::default(), &self.structures);
         caller.err().into_iter().for_each(|refusal| report.refuse(refusal));
     }
 }

@@ -1,17 +1,20 @@
 //! `carnet journal`: reads the access journal and verifies its chain.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::record::read_ins;
-use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
+use super::{Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::domain::text::on_one_line;
-use crate::journal::chain::Verdict;
-use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, Subject};
+use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, StatedUser, Subject};
+use crate::journal::verify::{Break, Evidence, Verdict};
 use crate::operation::gateway::Gateway;
-use crate::refusal::Failure;
+use crate::operation::journal::{public_key, read_public_key};
+use crate::refusal::{Failure, Fault};
 
-/// Read the access journal; verify that nothing in it was changed
+/// Read the access journal; verify that nothing in it was changed, removed or moved
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -26,7 +29,9 @@ pub(super) struct Arguments {
 
 const EXAMPLE: &str = "Examples:
   carnet journal show --ins 279035121518989
-  carnet journal verify --json";
+  carnet journal verify --json
+  carnet journal key > journal.pub
+  carnet journal verify --public-key journal.pub --heads heads-from-elsewhere.jsonl";
 
 #[derive(Subcommand)]
 enum Action {
@@ -36,18 +41,38 @@ enum Action {
         #[arg(long)]
         ins: Option<String>,
     },
-    /// Walk the chain: prints its head, or the first line that was changed, removed or moved
-    Verify,
+    /// Walk the chains: prints the head, or the first line that was changed, removed or moved
+    Verify(Asked),
+    /// Print the public key that verifies the journal's heads, in PEM
+    Key,
+}
+
+#[derive(Args)]
+struct Asked {
+    /// Only the chain of this patient's record; lines that were cut off its end show in the walk over all
+    #[arg(long, conflicts_with_all = ["public_key", "heads"])]
+    ins: Option<String>,
+    /// Public key of the heads (`carnet journal key`), where the private one is not at hand
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// Signed heads as they were shipped elsewhere, instead of the file beside the database
+    #[arg(long, value_name = "FILE")]
+    heads: Option<PathBuf>,
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
+    let (settings, json) = (&arguments.settings, arguments.json);
+    if matches!(arguments.action, Action::Key) {
+        return print_key(settings, json);
+    }
     runtime()?.block_on(async {
-        let gateway = arguments.settings.open(Database::MustExist).await?;
+        let gateway = settings.open_to_audit().await?;
         let done = match &arguments.action {
-            Action::Show { ins } => show(&gateway, ins.as_deref(), arguments.json).await,
-            Action::Verify => verify(&gateway, arguments.json).await,
+            Action::Show { ins } => show(&gateway, ins.as_deref(), json).await,
+            Action::Verify(asked) => verify(&gateway, asked, json).await,
+            Action::Key => Ok(Ending::Done),
         };
-        done.or_else(|failure| say_refusals(failure, arguments.json))
+        done.or_else(|failure| say_refusals(failure, json))
     })
 }
 
@@ -71,24 +96,76 @@ async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending
     }
 }
 
-async fn verify(gateway: &Gateway, json: bool) -> Result<Ending, Failure> {
-    let verdict = gateway.verify_journal().await?;
-    if json {
-        print_json(&json!(verdict));
+async fn verify(gateway: &Gateway, asked: &Asked, json: bool) -> Result<Ending, Failure> {
+    let verdict = if let Some(ins) = &asked.ins {
+        gateway.verify_record(&read_ins(ins, &gateway.config)?).await?
     } else {
-        say(&match &verdict {
-            Verdict::Intact { lines, head } => format!("intact: {lines} lines, head {head}"),
-            Verdict::Broken { position, problem } => format!("BROKEN at line {position}: {problem}"),
-        });
+        let own = || public_key(&gateway.config);
+        let key = asked.public_key.as_deref().map_or_else(own, read_public_key)?;
+        if let Some(file) = &asked.heads {
+            // One that is named must be there: a mistyped path would prove less than was asked for.
+            std::fs::metadata(file).map_err(|error| Fault::new("--heads", error))?;
+        }
+        let heads_file = asked.heads.clone().unwrap_or_else(|| gateway.config.heads_file_path());
+        gateway.audit_journal(&Evidence { key, heads_file }).await?
+    };
+    if json {
+        let mut told = json!(verdict);
+        if let Verdict::Broken(place) = &verdict {
+            told["meaning"] = place.problem.words().into();
+        }
+        print_json(&told);
+    } else {
+        say(&verdict_words(&verdict));
     }
-    Ok(if matches!(verdict, Verdict::Intact { .. }) { Ending::Done } else { Ending::Refused })
+    Ok(if matches!(verdict, Verdict::Broken(_)) { Ending::Refused } else { Ending::Done })
+}
+
+fn print_key(settings: &Settings, json: bool) -> anyhow::Result<Ending> {
+    let key = public_key(&settings.load()?)?;
+    if json {
+        print_json(&json!({ "key_id": key.id(), "pem": key.pem() }));
+    } else {
+        say(key.pem().trim_end());
+    }
+    Ok(Ending::Done)
+}
+
+/// What a walk found, in words.
+pub(super) fn verdict_words(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Intact { lines, head, signed_heads, heads_in_file, unreadable_in_file } => {
+            let heads = format!("{signed_heads} signed heads kept, {heads_in_file} of them in the file");
+            let unreadable = match unreadable_in_file {
+                0 => String::new(),
+                count => format!("; {count} lines of the file hold no head of this database"),
+            };
+            format!("intact: {lines} lines, head {head}\n{heads}{unreadable}")
+        }
+        Verdict::RecordIntact { lines } => format!("intact: {lines} lines of this record"),
+        Verdict::Broken(Break { position, of_record, problem }) => {
+            let of_record = of_record.as_ref().map_or(String::new(), |of_record| {
+                format!(" (line {} of record {})", of_record.position, on_one_line(&of_record.dossier_id))
+            });
+            format!("BROKEN at line {position}{of_record}: {}", problem.words())
+        }
+    }
 }
 
 /// Among the lines of all records: whose this one is.
 fn record_of(event: &Event) -> String {
     match &event.dossier {
         Subject::Dossier(id) => format!("  [record {id}]"),
+        Subject::Dossiers(ids) => format!("  [{} records]", ids.len()),
         Subject::Unknown => String::new(),
+    }
+}
+
+fn user_in_words(user: &StatedUser) -> String {
+    match user {
+        StatedUser::Unstated | StatedUser::Patient => "the patient".to_owned(),
+        StatedUser::LegalRepresentative(id) => format!("a legal representative ({id})"),
+        StatedUser::Aidant(id) => format!("an aidant ({id})"),
     }
 }
 
@@ -99,7 +176,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::AirProfessional { ps_id, name, structure, .. } => format!("{name} ({ps_id}) at {structure}"),
         Actor::Employee { card_id, structure, .. } => format!("an employee ({card_id}) of {structure}"),
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
-        Actor::PatientPortal { name, .. } => format!("the patient, through {name}"),
+        Actor::PatientPortal { name, user, .. } => format!("{}, through {name}", user_in_words(user)),
         Actor::Operator => "the operator".to_owned(),
         Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
             format!("certificate {certificate_serial}")

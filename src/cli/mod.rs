@@ -192,11 +192,24 @@ impl Settings {
     /// Opens the store that the configuration names, beside a gateway that may be running on it.
     async fn open(&self, database: Database) -> anyhow::Result<Gateway> {
         let config = self.load()?;
-        if let (Database::MustExist, Some(file)) = (database, config.sqlite_path()) {
-            let advice = "name another configuration with --config, or make it with `carnet record open`";
-            anyhow::ensure!(file.exists(), "{self}: there is no database {}; {advice}", file.display());
+        if database == Database::MustExist {
+            self.check_database(&config)?;
         }
         Gateway::open(Arc::new(config), Clock::System).await.context("open the gateway")
+    }
+
+    /// The same for a command that only reads the journal: a copy has no key beside it.
+    async fn open_to_audit(&self) -> anyhow::Result<Gateway> {
+        let config = self.load()?;
+        self.check_database(&config)?;
+        Gateway::open_to_audit(Arc::new(config), Clock::System).await.context("open the gateway")
+    }
+
+    fn check_database(&self, config: &Config) -> anyhow::Result<()> {
+        let Some(file) = config.sqlite_path() else { return Ok(()) };
+        let advice = "name another configuration with --config, or make it with `carnet record open`";
+        anyhow::ensure!(file.exists(), "{self}: there is no database {}; {advice}", file.display());
+        Ok(())
     }
 }
 

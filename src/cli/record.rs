@@ -1,11 +1,13 @@
 //! `carnet record`: accounts and the patient's list, for operators and tests. Source: G, F.2.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::config::{Config, InsDomain};
-use crate::domain::consent::{Consent, ConsentKind, Grantee};
+use crate::domain::confidentiality::VisibilityLabel;
+use crate::domain::consent::{Consent, ConsentKind, Delegate, DelegateId, DelegateRole, Grantee};
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::LogicalId;
 use crate::domain::ins::{Ins, InsAuthority, InsError};
@@ -70,7 +72,12 @@ enum Action {
     /// Reopen a closed record
     Reopen(Patient),
     /// Let a professional consult the record
-    Authorise(OfProfessional),
+    Authorise {
+        #[command(flatten)]
+        of: OfProfessional,
+        #[command(flatten)]
+        period: Period,
+    },
     /// Let the professionals of a structure consult the record
     AuthoriseStructure {
         #[command(flatten)]
@@ -78,6 +85,8 @@ enum Action {
         /// `Struct_IdNat` of the structure
         #[arg(long)]
         structure: StructIdNat,
+        #[command(flatten)]
+        period: Period,
     },
     /// End the authorisation of a professional
     Revoke(OfProfessional),
@@ -91,10 +100,88 @@ enum Action {
     Mask(OfDocument),
     /// Unmask a document
     Unmask(OfDocument),
+    /// Hide a document from the patient, who has not seen it (for a month), or from the legal representatives of a minor
+    Conceal {
+        #[command(flatten)]
+        of: OfDocument,
+        #[arg(long)]
+        from: Concealed,
+    },
+    /// Show it to them again
+    Reveal {
+        #[command(flatten)]
+        of: OfDocument,
+        #[arg(long)]
+        to: Concealed,
+    },
+    /// Mask each document to professionals as it comes
+    MaskByDefault(Patient),
+    /// Leave documents as they come
+    EndMaskByDefault(Patient),
     /// Oppose consultation by bris de glace
     OpposeBrisDeGlace(Patient),
+    /// End that opposition
+    AcceptBrisDeGlace(Patient),
     /// Oppose consultation by the emergency regulation centre
     OpposeCentre15(Patient),
+    /// End that opposition
+    AcceptCentre15(Patient),
+    /// Let emergencies see masked documents, too
+    ShowMaskedInEmergencies(Patient),
+    /// Keep masked documents from emergencies, as they are without this line
+    HideMaskedInEmergencies(Patient),
+    /// Let somebody act for the patient through the portal
+    Delegate {
+        #[command(flatten)]
+        to: Delegation,
+        #[command(flatten)]
+        period: Period,
+    },
+    /// End that
+    EndDelegation(Delegation),
+}
+
+#[derive(Args)]
+struct Period {
+    /// In force from this instant on (`2026-03-01T00:00:00Z`); now, unless said
+    #[arg(long)]
+    since: Option<Timestamp>,
+    /// And until this one; without end, unless said
+    #[arg(long)]
+    until: Option<Timestamp>,
+}
+
+#[derive(Args)]
+struct Delegation {
+    #[command(flatten)]
+    patient: Patient,
+    /// As what they act; an aidant needs `--until`
+    #[arg(long)]
+    role: Role,
+    /// Under which id the portal knows them
+    #[arg(long)]
+    id: DelegateId,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Role {
+    LegalRepresentative,
+    Aidant,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Concealed {
+    Patient,
+    LegalRepresentatives,
+}
+
+impl Concealed {
+    fn label(self) -> VisibilityLabel {
+        match self {
+            Self::Patient => VisibilityLabel::InvisiblePatient,
+            Self::LegalRepresentatives => VisibilityLabel::InvisibleRepresentantsLegaux,
+        }
+    }
 }
 
 pub(super) fn run(arguments: Arguments) -> anyhow::Result<Ending> {
@@ -138,9 +225,12 @@ fn plain(value: &Value) -> String {
 async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
     use ConsentState::{Active, Inactive};
     let config = &gateway.config;
-    let list = |patient: Patient, kind, state| (patient, ConsentProvision::List(kind), state);
+    let list = |patient: Patient, kind, state| Change::always(patient, ConsentProvision::List(kind), state);
+    let labelled = |of: OfDocument, label, state| {
+        Change::always(of.patient, ConsentProvision::Label { document: of.document, label }, state)
+    };
     let authorisation = |ps| ConsentKind::Authorisation(Grantee::Professional(ps));
-    let (patient, provision, state) = match action {
+    let change = match action {
         Action::Open(patient) => return open(gateway, &read_ins(&patient.ins, config)?).await,
         Action::Show(patient) => {
             let shown = gateway.show_dossier(&read_ins(&patient.ins, config)?).await;
@@ -148,23 +238,68 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
         }
         Action::Close(patient) => return change(gateway, &patient, AccountMove::Close).await,
         Action::Reopen(patient) => return change(gateway, &patient, AccountMove::Reopen).await,
-        Action::Authorise(of) => list(of.patient, authorisation(of.ps), Active),
-        Action::AuthoriseStructure { patient, structure } => {
-            list(patient, ConsentKind::Authorisation(Grantee::Structure(structure)), Active)
+        Action::Authorise { of, period } => Change { period, ..list(of.patient, authorisation(of.ps), Active) },
+        Action::AuthoriseStructure { patient, structure, period } => {
+            Change { period, ..list(patient, ConsentKind::Authorisation(Grantee::Structure(structure)), Active) }
         }
         Action::Revoke(of) => list(of.patient, authorisation(of.ps), Inactive),
         Action::Block(of) => list(of.patient, ConsentKind::Block(of.ps), Active),
         Action::Unblock(of) => list(of.patient, ConsentKind::Block(of.ps), Inactive),
         Action::MedecinTraitant(of) => list(of.patient, ConsentKind::MedecinTraitant(of.ps), Active),
-        Action::Mask(of) => (of.patient, ConsentProvision::Mask(of.document), Active),
-        Action::Unmask(of) => (of.patient, ConsentProvision::Mask(of.document), Inactive),
+        Action::Mask(of) => labelled(of, VisibilityLabel::MasquePs, Active),
+        Action::Unmask(of) => labelled(of, VisibilityLabel::MasquePs, Inactive),
+        Action::Conceal { of, from } => labelled(of, from.label(), Active),
+        Action::Reveal { of, to } => labelled(of, to.label(), Inactive),
+        Action::MaskByDefault(patient) => list(patient, ConsentKind::MaskByDefault, Active),
+        Action::EndMaskByDefault(patient) => list(patient, ConsentKind::MaskByDefault, Inactive),
         Action::OpposeBrisDeGlace(patient) => list(patient, ConsentKind::OppositionBrisDeGlace, Active),
+        Action::AcceptBrisDeGlace(patient) => list(patient, ConsentKind::OppositionBrisDeGlace, Inactive),
         Action::OpposeCentre15(patient) => list(patient, ConsentKind::OppositionCentre15, Active),
+        Action::AcceptCentre15(patient) => list(patient, ConsentKind::OppositionCentre15, Inactive),
+        Action::ShowMaskedInEmergencies(patient) => list(patient, ConsentKind::MaskedInEmergencies, Active),
+        Action::HideMaskedInEmergencies(patient) => list(patient, ConsentKind::MaskedInEmergencies, Inactive),
+        Action::Delegate { to, period } => {
+            let kind = to.kind();
+            Change { period, ..list(to.patient, kind, Active) }
+        }
+        Action::EndDelegation(to) => {
+            let kind = to.kind();
+            list(to.patient, kind, Inactive)
+        }
     };
-    let patient = read_ins(&patient.ins, config)?;
-    let request = ConsentRequest { patient, id: None, provision, state, since: None, until: None };
-    gateway.set_consent(&Caller::Operator, request).await.map_err(no_open_record)?.disclose();
-    Ok(json!({ "done": true }))
+    change.make(gateway).await
+}
+
+/// A change of the list or of a document, as the operator asks for it.
+struct Change {
+    patient: Patient,
+    provision: ConsentProvision,
+    state: ConsentState,
+    period: Period,
+}
+
+impl Change {
+    fn always(patient: Patient, provision: ConsentProvision, state: ConsentState) -> Self {
+        Self { patient, provision, state, period: Period { since: None, until: None } }
+    }
+
+    async fn make(self, gateway: &Gateway) -> Result<Value, Failure> {
+        let Self { patient, provision, state, period: Period { since, until } } = self;
+        let patient = read_ins(&patient.ins, &gateway.config)?;
+        let request = ConsentRequest { patient, id: None, provision, state, since, until };
+        gateway.set_consent(&Caller::Operator, request).await.map_err(no_open_record)?.disclose();
+        Ok(json!({ "done": true }))
+    }
+}
+
+impl Delegation {
+    fn kind(&self) -> ConsentKind {
+        let role = match self.role {
+            Role::LegalRepresentative => DelegateRole::LegalRepresentative,
+            Role::Aidant => DelegateRole::Aidant,
+        };
+        ConsentKind::Delegation(Delegate { role, id: self.id.clone() })
+    }
 }
 
 async fn open(gateway: &Gateway, ins: &Ins) -> Result<Value, Failure> {
@@ -223,7 +358,11 @@ fn describe_line(line: &Consent) -> Value {
         ConsentKind::Authorisation(Grantee::Professional(ps))
         | ConsentKind::Block(ps)
         | ConsentKind::MedecinTraitant(ps) => ps.to_string(),
-        ConsentKind::OppositionBrisDeGlace | ConsentKind::OppositionCentre15 => "everybody".to_owned(),
+        ConsentKind::Delegation(delegate) => delegate.id.to_string(),
+        ConsentKind::OppositionBrisDeGlace
+        | ConsentKind::OppositionCentre15
+        | ConsentKind::MaskedInEmergencies
+        | ConsentKind::MaskByDefault => "everybody".to_owned(),
     };
     let until = line.until.map_or_else(|| "no end".to_owned(), |until| until.to_string());
     json!({ "id": line.id.to_string(), "kind": line.kind.word(), "who": who, "since": line.since.to_string(), "until": until })

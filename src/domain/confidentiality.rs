@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan as _};
+
 pub const CONFIDENTIALITY_OID: &str = "2.16.840.1.113883.5.25";
 pub const VISIBILITY_OID: &str = "1.2.250.1.213.1.1.4.13";
 
@@ -63,6 +66,19 @@ impl VisibilityLabel {
 
     pub fn from_code(code: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|label| label.code() == code)
+    }
+
+    /// When the label ends by itself, put on a document at `since`: what is invisible to the patient is so for a month
+    /// at most (R1111-53). `None`: it stays until somebody takes it away.
+    pub fn until(self, since: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::InvisiblePatient => {
+                let month = since.to_zoned(TimeZone::UTC).checked_add(1.month());
+                // No month after the end of time: hide nothing from whom it concerns.
+                Some(month.map_or(since, |end| end.timestamp()))
+            }
+            Self::MasquePs | Self::InvisibleRepresentantsLegaux => None,
+        }
     }
 }
 

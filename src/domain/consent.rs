@@ -1,4 +1,7 @@
-//! The patient's list: who may consult, who may not, who is the médecin traitant. Source: F.2, F.4.
+//! The patient's list: who may consult, who may not, who acts for the patient, what emergencies may. Source: F.2, F.4.
+
+use std::fmt;
+use std::str::FromStr;
 
 use jiff::Timestamp;
 
@@ -29,6 +32,12 @@ pub enum ConsentKind {
     OppositionBrisDeGlace,
     /// Forbids consultation by the emergency regulation centre (centre 15).
     OppositionCentre15,
+    /// Lets emergencies see masked documents, too (F.1 note 7: only if the patient allowed it).
+    MaskedInEmergencies,
+    /// Each document that is deposited is masked to professionals (MASQUE_PS).
+    MaskByDefault,
+    /// Acts for the patient through the portal.
+    Delegation(Delegate),
 }
 
 /// Whom an authorisation names: a professional, or a structure for its employees (F.1 note 1).
@@ -38,11 +47,35 @@ pub enum Grantee {
     Structure(StructIdNat),
 }
 
+/// Somebody who acts for the patient, under the id that the portal knows them by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delegate {
+    pub role: DelegateRole,
+    pub id: DelegateId,
+}
+
+/// Source: F.2 (LEGAL_REPRESENTATION, CAREGIVING).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DelegateRole {
+    /// Of a minor; what the minor keeps secret from them does not exist for them (R1111-50).
+    LegalRepresentative,
+    /// Named by the patient, until a day that the patient chose.
+    Aidant,
+}
+
+/// Opaque: what the portal calls a person. Letters, digits and `._:-`, at most 64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelegateId(String);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeclaredBy {
-    /// The patient, through their own portal or an operator who acts on their written demand.
+    /// The patient or who acts for them, through the portal or an operator who acts on their written demand.
     Patient,
-    Professional(PsIdNat),
+    Professional {
+        id: PsIdNat,
+        /// Where they were when they declared it, if anybody vouched for it.
+        structure: Option<StructIdNat>,
+    },
 }
 
 impl Consent {
@@ -60,6 +93,79 @@ impl ConsentKind {
             Self::MedecinTraitant(_) => "medecin_traitant",
             Self::OppositionBrisDeGlace => "opposition_bris_de_glace",
             Self::OppositionCentre15 => "opposition_centre_15",
+            Self::MaskedInEmergencies => "masked_in_emergencies",
+            Self::MaskByDefault => "mask_by_default",
+            Self::Delegation(Delegate { role, .. }) => role.word(),
+        }
+    }
+
+    /// The professional whom the line names.
+    pub fn professional(&self) -> Option<&PsIdNat> {
+        match self {
+            Self::Authorisation(Grantee::Professional(ps)) | Self::Block(ps) | Self::MedecinTraitant(ps) => Some(ps),
+            Self::Authorisation(Grantee::Structure(_))
+            | Self::OppositionBrisDeGlace
+            | Self::OppositionCentre15
+            | Self::MaskedInEmergencies
+            | Self::MaskByDefault
+            | Self::Delegation(_) => None,
+        }
+    }
+}
+
+impl DelegateRole {
+    pub const ALL: [Self; 2] = [Self::LegalRepresentative, Self::Aidant];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::LegalRepresentative => "legal_representative",
+            Self::Aidant => "aidant",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+}
+
+impl DelegateId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DelegateId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for DelegateId {
+    type Err = DelegateIdError;
+
+    fn from_str(text: &str) -> Result<Self, DelegateIdError> {
+        let is_known = |c: char| c.is_ascii_alphanumeric() || "._:-".contains(c);
+        let is_good = (1..=64).contains(&text.len()) && text.chars().all(is_known);
+        if is_good { Ok(Self(text.to_owned())) } else { Err(DelegateIdError) }
+    }
+}
+
+/// What is no id of a delegate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("1 to 64 letters, digits and ._:-")]
+pub struct DelegateIdError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_of_a_delegate_is_a_word_that_a_header_can_hold() {
+        for good in ["a", "019a0c5e-2d7b", "ens:4.2", &"x".repeat(64)] {
+            assert_eq!(good.parse::<DelegateId>().unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "é", "a;b", "a\n", &"x".repeat(65)] {
+            assert_eq!(bad.parse::<DelegateId>(), Err(DelegateIdError), "{bad}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use super::consent::{Consent, ConsentKind, DeclaredBy, Delegate, Grantee};
 use super::ids::DossierId;
 use super::ins::Ins;
 use super::national_id::{PsIdNat, StructIdNat};
@@ -70,6 +70,18 @@ impl Dossier {
 
     pub fn opposes_centre_15(&self, now: Timestamp) -> bool {
         self.in_force(now).any(|kind| matches!(kind, ConsentKind::OppositionCentre15))
+    }
+
+    pub fn shows_masked_in_emergencies(&self, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::MaskedInEmergencies))
+    }
+
+    pub fn masks_by_default(&self, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::MaskByDefault))
+    }
+
+    pub fn is_delegate(&self, delegate: &Delegate, now: Timestamp) -> bool {
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::Delegation(named) if named == delegate))
     }
 
     fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &ConsentKind> {

@@ -17,6 +17,7 @@ pub mod ins;
 pub mod national_id;
 pub mod oid;
 pub mod patient;
+pub mod seal;
 pub mod sha;
 pub mod status;
 pub mod submission_set;

@@ -62,6 +62,18 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// The bytes behind [`hex`], of what it wrote and nothing else.
+pub fn unhex(text: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?));
+    if rest.is_empty() { bytes.collect() } else { None }
+}
+
 impl fmt::Debug for Sha1Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex(&self.0))
@@ -86,5 +98,11 @@ mod tests {
         let whole = Fingerprint::of(b"abc");
         assert_eq!(pieces.finish(), whole);
         assert_eq!(hex(&whole.sha1.0), "a9993e364706816aba3e25717850c26c9cd0d89d");
+    }
+
+    #[test]
+    fn hexadecimal_is_read_as_it_is_written() {
+        assert_eq!(unhex("00ff1a"), Some(vec![0, 0xff, 0x1a]));
+        assert_eq!((unhex("0"), unhex("0g"), unhex("FF")), (None, None, None));
     }
 }

@@ -6,7 +6,8 @@ use super::answer::Declined;
 use super::authorization::{Presented, read_token};
 use super::face::Face;
 use super::routes::{Operation, operation_of};
-use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::caller::{Caller, CallerHeaders, PurposeHeaders};
+use crate::identity::session::SessionHeaders;
 use crate::identity::token::Token;
 use crate::limits::ration::Holder;
 use crate::limits::turnstile::Entered;
@@ -50,8 +51,14 @@ impl Face {
         token: Option<&Token>,
         parts: &Parts,
     ) -> Result<Caller, Refusal> {
-        let (purpose, reason) = (header(parts, "X-Purpose-Of-Use")?, header(parts, "X-Access-Reason")?);
-        let headers = PurposeHeaders { purpose, reason };
+        let purpose =
+            PurposeHeaders { purpose: header(parts, "X-Purpose-Of-Use")?, reason: header(parts, "X-Access-Reason")? };
+        let session = SessionHeaders {
+            on_behalf_of: header(parts, "X-On-Behalf-Of")?,
+            user: header(parts, "X-Portal-User")?,
+            secret: header(parts, "X-Secret-Connection")?,
+        };
+        let headers = CallerHeaders { purpose, session };
         Caller::identify(certificate, token.cloned(), headers, &self.gateway.structures)
     }
 

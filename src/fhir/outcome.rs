@@ -236,7 +236,7 @@ fn issue_code(rule: Rule) -> &'static str {
         | Rule::InsDomain
         | Rule::ConsentForm => "value",
         Rule::BodyTimeout => "timeout",
-        Rule::Precondition | Rule::ReplaceTarget => "conflict",
+        Rule::Precondition | Rule::ReplaceTarget | Rule::ShownToPatient => "conflict",
         Rule::NotFound | Rule::ReferenceUnresolved | Rule::UnknownPatient => "not-found",
         Rule::BundleType
         | Rule::BundleEntry
@@ -345,6 +345,7 @@ fn field_code(rule: Rule) -> Option<(&'static str, &'static str)> {
         | Rule::SetAuthorStructure
         | Rule::PackageForm
         | Rule::ConsentForm
+        | Rule::ShownToPatient
         | Rule::ActorRefused
         | Rule::ModeRefused
         | Rule::CertificateClass

@@ -6,6 +6,7 @@
 mod agreement;
 
 use self::agreement::{check_employee, check_organisation, check_person};
+use super::session::{PortalSession, SessionHeaders};
 use super::statement::{AccessVisibility, StatedMode, Statement};
 use super::structures::Structures;
 use super::token::Token;
@@ -28,8 +29,8 @@ pub enum Caller {
     Employee(StructureEmployee, StructurePurpose, Evidence),
     /// A structure without a named professional: deposits, finds its own.
     Indirect(Structure, StructurePurpose, Evidence),
-    /// The software through which patients set their own lists (Mon espace santé).
-    PatientPortal(Structure),
+    /// The software through which patients, and who acts for them, read and set their own lists (Mon espace santé).
+    PatientPortal(Structure, PortalSession),
     /// The operator at the gateway's own command line: acts on a patient's written demand, migrates, reads nothing.
     Operator,
 }
@@ -115,24 +116,32 @@ pub struct PurposeHeaders<'a> {
     pub reason: Option<&'a str>,
 }
 
+/// What a request may say of its caller beside certificate and token.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CallerHeaders<'a> {
+    pub purpose: PurposeHeaders<'a>,
+    pub session: SessionHeaders<'a>,
+}
+
 impl Caller {
     /// Tells who is behind a certificate, and the token that came over its connection, and what for.
     ///
     /// Errors: `ActorRefused` for insurers, employers and brokers whatever they ask (CSP L1111-18);
     /// `TokenMismatch` and `StructureMismatch` where token and certificate disagree, naming both values;
-    /// `HeaderValue` and `ModeRefused` for a purpose that is unknown, lacks its reason or that the mode cannot have.
+    /// `HeaderValue` and `ModeRefused` for a purpose that is unknown, lacks its reason or that the mode cannot have, and
+    /// for a session of anybody but the portal.
     pub fn identify(
         certificate: &ClientCertificate,
         token: Option<Token>,
-        headers: PurposeHeaders<'_>,
+        headers: CallerHeaders<'_>,
         structures: &Structures,
     ) -> Result<Self, Refusal> {
         if let Some(token) = &token {
             check_class(structures, &token.statement.structure, token.kind.place_of_structure())?;
         }
         match &certificate.subject {
-            Subject::Person(person) => of_person(person, token, headers, structures),
-            Subject::Employee(employee) => of_employee(employee, token, headers, structures),
+            Subject::Person(person) => of_person(person, token, headers.of_no_session()?, structures),
+            Subject::Employee(employee) => of_employee(employee, token, headers.of_no_session()?, structures),
             Subject::Organisation(organisation) => of_structure(organisation, token, headers, structures),
         }
     }
@@ -143,7 +152,9 @@ impl Caller {
             Self::Direct(professional, ..) => CallerId::Professional(professional.id.clone()),
             Self::Air(professional, ..) => CallerId::Professional(professional.id.clone()),
             Self::Employee(employee, ..) => CallerId::Structure(employee.structure.id.clone()),
-            Self::Indirect(structure, ..) | Self::PatientPortal(structure) => CallerId::Structure(structure.id.clone()),
+            Self::Indirect(structure, ..) | Self::PatientPortal(structure, _) => {
+                CallerId::Structure(structure.id.clone())
+            }
             Self::Operator => CallerId::Operator,
         }
     }
@@ -154,7 +165,7 @@ impl Caller {
             Self::Air(..) => "air",
             Self::Employee(..) => "employee",
             Self::Indirect(..) => "indirect",
-            Self::PatientPortal(_) => "patient_portal",
+            Self::PatientPortal(..) => "patient_portal",
             Self::Operator => "operator",
         }
     }
@@ -165,7 +176,7 @@ impl Caller {
             Self::Employee(_, StructurePurpose::Centre15, _) | Self::Indirect(_, StructurePurpose::Centre15, _) => {
                 &Purpose::Centre15
             }
-            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => &Purpose::Normal,
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(..) | Self::Operator => &Purpose::Normal,
         }
     }
 
@@ -174,7 +185,7 @@ impl Caller {
         match self {
             Self::Direct(professional, ..) => Some(&professional.id),
             Self::Air(professional, ..) => Some(&professional.id),
-            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => None,
+            Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(..) | Self::Operator => None,
         }
     }
 
@@ -184,7 +195,7 @@ impl Caller {
         match self {
             Self::Air(professional, ..) => Some(&professional.structure.id),
             Self::Employee(employee, ..) => Some(&employee.structure.id),
-            Self::Indirect(structure, ..) | Self::PatientPortal(structure) => Some(&structure.id),
+            Self::Indirect(structure, ..) | Self::PatientPortal(structure, _) => Some(&structure.id),
             Self::Direct(..) | Self::Operator => None,
         }
     }
@@ -195,7 +206,7 @@ impl Caller {
             | Self::Employee(_, _, Evidence::Token(token))
             | Self::Indirect(_, _, Evidence::Token(token))
             | Self::Air(_, _, token) => Some(token),
-            Self::Direct(..) | Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(_) | Self::Operator => {
+            Self::Direct(..) | Self::Employee(..) | Self::Indirect(..) | Self::PatientPortal(..) | Self::Operator => {
                 None
             }
         }
@@ -203,19 +214,38 @@ impl Caller {
 
     /// Whether the legal representatives of a minor see that this caller was here.
     pub fn visibility(&self) -> AccessVisibility {
-        self.token().map_or(AccessVisibility::Ordinary, |token| token.statement.visibility)
+        match self {
+            Self::PatientPortal(_, session) => session.visibility(),
+            other => other.token().map_or(AccessVisibility::Ordinary, |token| token.statement.visibility),
+        }
     }
 
-    /// A token is about one patient: a request that names another is refused. Errors: `TokenPatient`.
+    /// The one patient whom the token or the session is about.
+    pub fn stated_patient(&self) -> Option<&Ins> {
+        match self {
+            Self::PatientPortal(_, session) => session.patient(),
+            other => other.token().and_then(|token| token.statement.patient.as_ref()),
+        }
+    }
+
+    /// A token or a session is about one patient: a request that names another is refused. Errors: `TokenPatient`.
     pub fn check_patient(&self, requested: &Ins, place: &str) -> Result<(), Refusal> {
-        match self.token().and_then(|token| token.statement.patient.as_ref()) {
+        match self.stated_patient() {
             Some(stated) if stated != requested => {
                 let shown = |ins: &Ins| format!("{} under {}", ins.masked(), ins.authority().oid());
-                let expected = format!("{}, the patient of the token (resource-id)", shown(stated));
+                let expected = format!("{}, the patient of the token (resource-id) or of the session", shown(stated));
                 Err(Refusal::new(Rule::TokenPatient, place, shown(requested), expected))
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl<'a> CallerHeaders<'a> {
+    /// Errors: `ModeRefused` where a session is stated.
+    fn of_no_session(self) -> Result<PurposeHeaders<'a>, Refusal> {
+        let expected = "no such header: the patient's portal alone states for whom it asks";
+        self.session.refuse_any(Rule::ModeRefused, expected).map(|()| self.purpose)
     }
 }
 
@@ -318,15 +348,17 @@ fn evidence_of(token: Option<Token>) -> Evidence {
 fn of_structure(
     organisation: &Organisation,
     token: Option<Token>,
-    headers: PurposeHeaders<'_>,
+    headers: CallerHeaders<'_>,
     structures: &Structures,
 ) -> Result<Caller, Refusal> {
     let class = check_class(structures, &organisation.struct_id, "client certificate, OU")?;
     let structure = |id: &StructIdNat| Structure { id: id.clone(), name: organisation.name.clone() };
-    let purpose = purpose_of(token.as_ref(), headers)?;
+    let purpose = purpose_of(token.as_ref(), headers.purpose)?;
     if class == Some(StructureClass::PatientPortal) {
         return match token {
-            None => Ok(Caller::PatientPortal(structure(&organisation.struct_id))),
+            None => {
+                Ok(Caller::PatientPortal(structure(&organisation.struct_id), PortalSession::read(headers.session)?))
+            }
             Some(token) => Err(Refusal::new(
                 Rule::ModeRefused,
                 "Authorization",
@@ -335,6 +367,7 @@ fn of_structure(
             )),
         };
     }
+    headers.of_no_session()?;
     let Some(token) = token else {
         let purpose = of_a_structure(&purpose, "header X-Purpose-Of-Use")?;
         return Ok(Caller::Indirect(structure(&organisation.struct_id), purpose, Evidence::Certificate));

@@ -5,6 +5,7 @@ pub mod caller;
 pub mod finess;
 pub mod oidc;
 pub mod replay;
+pub mod session;
 pub mod statement;
 pub mod structures;
 pub mod token;

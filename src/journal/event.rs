@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::consent::{Delegate, DelegateRole};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
+use crate::identity::session::{PortalSession, PortalUser};
 use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
 
@@ -15,13 +17,12 @@ pub struct Event {
     pub at: Timestamp,
     pub actor: Actor,
     pub purpose: StatedPurpose,
+    pub connection: Connection,
     pub action: Action,
     pub dossier: Subject,
     pub result: Outcome,
     /// Every entry concerned: a disclosure lists all that it disclosed.
     pub entries: Vec<EntryMention>,
-    /// Lines from before tokens were read have none.
-    #[serde(default)]
     pub token: StatedToken,
 }
 
@@ -56,15 +57,34 @@ pub enum Actor {
     PatientPortal {
         struct_id: String,
         name: String,
+        user: StatedUser,
     },
     Operator,
     /// A certificate that names nobody this gateway serves, or nobody whom the token names.
     Unidentified {
         certificate_serial: String,
-        /// National id in its subject; empty where none was read, and in lines from before it was written.
-        #[serde(default)]
+        /// National id in its subject; empty where none was read.
         holder: String,
     },
+}
+
+/// Who sat before the portal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatedUser {
+    /// The portal handed on an act of the patient's and said no more.
+    Unstated,
+    Patient,
+    LegalRepresentative(String),
+    Aidant(String),
+}
+
+/// "Connexion secrète": the legal representatives of a minor are not shown this line (J64).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Connection {
+    Ordinary,
+    Secret,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,10 +101,9 @@ pub enum StatedPurpose {
 
 /// What the token of the request said: the real user although the act is the structure's, the software, the id under
 /// which the VIHF itself is found again (F.5).
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatedToken {
-    #[default]
     None,
     Presented {
         kind: String,
@@ -97,8 +116,6 @@ pub enum StatedToken {
         struct_id: String,
         /// `name version (homologation)`; empty where the token says none.
         software: String,
-        /// "Connexion secrète": the legal representatives of a minor are not shown this line (J64).
-        hidden_from_legal_representatives: bool,
     },
 }
 
@@ -118,6 +135,10 @@ pub enum Action {
     /// TD0.3, or the patient's own act.
     SetConsent,
     ListConsents,
+    /// TD0.4
+    ListDossiers,
+    /// TD3.3a, TD3.3b: a label of one document, by whoever may.
+    SetLabel,
     OpenDossier,
     CloseDossier,
     ReopenDossier,
@@ -129,6 +150,8 @@ pub enum Action {
 #[serde(rename_all = "snake_case")]
 pub enum Subject {
     Dossier(String),
+    /// A list of records, none of which was opened (TD0.4).
+    Dossiers(Vec<String>),
     /// The request named nobody, or nobody who has a record here.
     Unknown,
 }
@@ -169,6 +192,8 @@ impl Action {
             Self::Existence => "ask for existence",
             Self::SetConsent => "change of the patient's list",
             Self::ListConsents => "read the patient's list",
+            Self::ListDossiers => "list of authorised records",
+            Self::SetLabel => "change of who sees a document",
             Self::OpenDossier => "open record",
             Self::CloseDossier => "close record",
             Self::ReopenDossier => "reopen record",
@@ -202,10 +227,34 @@ impl Actor {
             Caller::Indirect(structure, ..) => {
                 Self::Structure { struct_id: structure.id.to_string(), name: structure.name.clone() }
             }
-            Caller::PatientPortal(structure) => {
-                Self::PatientPortal { struct_id: structure.id.to_string(), name: structure.name.clone() }
-            }
+            Caller::PatientPortal(structure, session) => Self::PatientPortal {
+                struct_id: structure.id.to_string(),
+                name: structure.name.clone(),
+                user: StatedUser::of(session),
+            },
             Caller::Operator => Self::Operator,
+        }
+    }
+}
+
+impl StatedUser {
+    fn of(session: &PortalSession) -> Self {
+        match session {
+            PortalSession::Unstated => Self::Unstated,
+            PortalSession::Of { user: PortalUser::Patient, .. } => Self::Patient,
+            PortalSession::Of { user: PortalUser::Delegate(Delegate { role, id }), .. } => match role {
+                DelegateRole::LegalRepresentative => Self::LegalRepresentative(id.to_string()),
+                DelegateRole::Aidant => Self::Aidant(id.to_string()),
+            },
+        }
+    }
+}
+
+impl Connection {
+    pub fn of(visibility: AccessVisibility) -> Self {
+        match visibility {
+            AccessVisibility::Ordinary => Self::Ordinary,
+            AccessVisibility::HiddenFromLegalRepresentatives => Self::Secret,
         }
     }
 }
@@ -239,7 +288,6 @@ impl StatedToken {
             software: software
                 .map(|software| format!("{} {} ({})", software.name, software.version, software.homologation))
                 .unwrap_or_default(),
-            hidden_from_legal_representatives: statement.visibility == AccessVisibility::HiddenFromLegalRepresentatives,
         }
     }
 }
@@ -249,11 +297,11 @@ impl Subject {
         Self::Dossier(dossier.to_string())
     }
 
-    /// The key under which the store files the line; empty when unknown.
+    /// The key under which the store files the line; empty where it is of no one record.
     pub fn key(&self) -> &str {
         match self {
             Self::Dossier(id) => id,
-            Self::Unknown => "",
+            Self::Dossiers(_) | Self::Unknown => "",
         }
     }
 }

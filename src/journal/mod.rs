@@ -1,4 +1,7 @@
-//! The access journal: what is written down, and the chain that makes a change visible. Source: F.5, R1111-43.
+//! The access journal: what is written down, and the chains that make a change visible. Source: F.5, R1111-43.
 
 pub mod chain;
 pub mod event;
+pub mod heads;
+mod heads_file;
+pub mod verify;

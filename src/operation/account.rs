@@ -7,7 +7,7 @@ use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
 use crate::domain::ins::Ins;
 use crate::identity::caller::Caller;
-use crate::journal::chain::{Verdict, record, verify};
+use crate::journal::chain::record;
 use crate::journal::event::{Action, Event, Outcome, Subject};
 use crate::refusal::{Failure, Fault, Rule};
 use crate::store::{dossier, journal};
@@ -114,11 +114,6 @@ impl Gateway {
             Ok((row.position, event))
         });
         events.collect::<Result<_, Fault>>().map_err(Failure::from)
-    }
-
-    /// Walks the chain of the journal.
-    pub async fn verify_journal(&self) -> Result<Verdict, Failure> {
-        verify(&self.store).await.map_err(Failure::from)
     }
 }
 

@@ -102,7 +102,7 @@ impl Gateway {
             | Caller::Air(..)
             | Caller::Employee(..)
             | Caller::Indirect(..)
-            | Caller::PatientPortal(_) => Rules::Deposit,
+            | Caller::PatientPortal(..) => Rules::Deposit,
         };
         let size_bytes: u64 = drafts.iter().map(|draft| draft.content.fingerprint().size_bytes).sum();
         let completing = move || {
@@ -218,7 +218,7 @@ fn author_of(caller: &Caller) -> Author {
             given: Some(employee.given.clone()),
         }),
         // AIR deposits nothing; the others have no person.
-        Caller::Air(..) | Caller::Indirect(..) | Caller::PatientPortal(_) | Caller::Operator => None,
+        Caller::Air(..) | Caller::Indirect(..) | Caller::PatientPortal(..) | Caller::Operator => None,
     };
     Author { person, institution: institution_of(caller), ..Author::default() }
 }
@@ -226,7 +226,7 @@ fn author_of(caller: &Caller) -> Author {
 /// The structure behind the certificate: custodian of documents that name none (T-15).
 fn institution_of(caller: &Caller) -> Option<Institution> {
     let structure = match caller {
-        Caller::Indirect(structure, ..) | Caller::PatientPortal(structure) => structure,
+        Caller::Indirect(structure, ..) | Caller::PatientPortal(structure, _) => structure,
         Caller::Employee(employee, ..) => &employee.structure,
         Caller::Direct(..) | Caller::Air(..) | Caller::Operator => return None,
     };

@@ -1,4 +1,5 @@
-//! The patient's list: TD0.3 by a professional, everything else by the patient's own act. Source: F.1, F.2.
+//! The patient's list: TD0.3 by a professional, everything else by the act of the patient or of who acts for them.
+//! Source: F.1, F.2.
 
 use std::sync::Arc;
 
@@ -6,33 +7,39 @@ use jiff::Timestamp;
 
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
+use super::label;
 use super::outcome::{ConsentOutcome, ConsentProvision, ConsentRequest, ConsentState, Journaled};
-use crate::access::decide::{DeclareAuthorisation, Denial, Permit, RemoveAuthorisation, RuleId, SetList, decide};
+use crate::access::decide::{
+    DeclareAuthorisation, Denial, LeaveAsMedecinTraitant, NameAidant, NameRepresentative, RemoveAuthorisation, RuleId,
+    SetList, decide,
+};
 use crate::access::matrices::Matrices;
-use crate::domain::confidentiality::VisibilityLabel;
-use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
 use crate::domain::dossier::Dossier;
-use crate::domain::ids::{ConsentId, LogicalId};
-use crate::domain::ins::Ins;
+use crate::domain::ids::ConsentId;
 use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::journal::event::{Action, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, find_by_owner};
-use crate::store::{self, Tx, consent, document_entry, dossier};
+use crate::store::{self, Tx, consent, dossier};
 
 impl Gateway {
-    /// Writes a line of the list, or masks or unmasks a document; effective on the next request.
+    /// Writes a line of the list, or a label of a document; effective on the next request, on whichever gateway.
     pub async fn set_consent(
         &self,
         caller: &Caller,
         request: ConsentRequest,
     ) -> Result<Journaled<ConsentOutcome>, Failure> {
-        if let Err(refusal) = caller.check_patient(&request.patient, "Consent.patient") {
+        let checked = caller.check_patient(&request.patient, "Consent.patient").and_then(|()| check_period(&request));
+        if let Err(refusal) = checked {
             return Err(self.turn_away(caller, refusal.into()).await);
         }
-        let attempt = self.attempt(caller, Action::SetConsent);
+        let action = match request.provision {
+            ConsentProvision::List(_) => Action::SetConsent,
+            ConsentProvision::Label { .. } => Action::SetLabel,
+        };
+        let attempt = self.attempt(caller, action);
         let (matrices, asking) = (Arc::clone(&self.matrices), caller.clone());
         let write = self.store.write("set_consent", move |tx| {
             Box::pin(async move {
@@ -43,87 +50,28 @@ impl Gateway {
         });
         write.await.map_err(Failure::from)?.map(Journaled::new)
     }
+}
 
-    /// Lines of a patient's list: a professional sees those that name them, the portal and the operator all, and
-    /// the masked documents. Blocks are the patient's: a professional is never shown one.
-    pub async fn list_consents(
-        &self,
-        caller: &Caller,
-        patient: &Ins,
-    ) -> Result<Journaled<Vec<ConsentOutcome>>, Failure> {
-        if let Err(refusal) = caller.check_patient(patient, "patient.identifier") {
-            return Err(self.turn_away(caller, refusal.into()).await);
+/// Somebody who helps does so until a day that was said (F.2); nothing ends before it begins.
+fn check_period(request: &ConsentRequest) -> Result<(), Refusal> {
+    const PLACE: &str = "Consent.provision.period.end";
+    let is_aidant = matches!(
+        &request.provision,
+        ConsentProvision::List(ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }))
+    );
+    match (request.since, request.until) {
+        (Some(since), Some(until)) if until <= since => {
+            Err(Refusal::new(Rule::ConsentForm, PLACE, "an end before the start", "an end after the start"))
         }
-        let (asking, patient) = (caller.clone(), patient.clone());
-        let read = self.store.read("list_consents", move |tx| {
-            Box::pin(async move {
-                match dossier::find_by_ins(tx, &patient).await? {
-                    Some(dossier) => visible_lines(tx, &asking, dossier, patient).await.map(Some),
-                    None => Ok(None),
-                }
-            })
-        });
-        let found = read.await.map_err(Failure::from)?;
-        self.write_list_line(caller, found.as_ref().map(|(subject, _)| subject)).await?;
-        Ok(Journaled::new(found.map_or_else(Vec::new, |(_, lines)| lines)))
-    }
-
-    /// One line by its id; a mask bears the id of its document. Absent and not for this caller: `Rule::NotFound`.
-    pub async fn read_consent(&self, caller: &Caller, id: ConsentId) -> Result<Journaled<ConsentOutcome>, Failure> {
-        let asking = caller.clone();
-        let read = self.store.read("read_consent", move |tx| {
-            Box::pin(async move {
-                let Some(dossier) = dossier::find_by_consent(tx, id).await? else { return Ok(None) };
-                let about = asking.token().and_then(|token| token.statement.patient.as_ref());
-                if about.is_some_and(|ins| !dossier.ins.contains(ins)) {
-                    return Ok(None);
-                }
-                let Some(patient) = dossier.ins.first().cloned() else { return Ok(None) };
-                visible_lines(tx, &asking, dossier, patient).await.map(Some)
-            })
-        });
-        let found = read.await.map_err(Failure::from)?;
-        let line = found.and_then(|(subject, lines)| {
-            let line = lines.into_iter().find(|line| line.id() == id)?;
-            Some((subject, line))
-        });
-        self.write_list_line(caller, line.as_ref().map(|(subject, _)| subject)).await?;
-        line.map(|(_, outcome)| Journaled::new(outcome)).ok_or_else(not_found)
-    }
-
-    async fn write_list_line(&self, caller: &Caller, subject: Option<&Subject>) -> Result<(), Failure> {
-        let attempt = self.attempt(caller, Action::ListConsents);
-        let event = match subject {
-            Some(subject) => attempt.event(subject.clone(), done("F.1 TD1.6"), Vec::new()),
-            None => attempt.not_found(Subject::Unknown),
-        };
-        self.write_line(event).await
+        (_, None) if is_aidant && request.state == ConsentState::Active => {
+            Err(Refusal::new(Rule::ConsentForm, PLACE, "nothing", "the day on which the delegation of an aidant ends"))
+        }
+        _ => Ok(()),
     }
 }
 
-/// What of the list the caller may see.
-async fn visible_lines(
-    tx: &mut Tx<'_>,
-    caller: &Caller,
-    dossier: Dossier,
-    patient: Ins,
-) -> Result<(Subject, Vec<ConsentOutcome>), store::Error> {
-    let masked = match caller {
-        Caller::PatientPortal(_) | Caller::Operator => document_entry::list_masked(tx, dossier.id).await?,
-        Caller::Direct(..) | Caller::Air(..) | Caller::Employee(..) | Caller::Indirect(..) => Vec::new(),
-    };
-    let subject = Subject::of(dossier.id);
-    let lines = dossier.consents.into_iter().filter(|line| may_see(caller, line));
-    let lines = lines.map(|consent| ConsentOutcome::List { patient: patient.clone(), consent });
-    let masks = masked.into_iter().map(|document| ConsentOutcome::Mask {
-        patient: patient.clone(),
-        document,
-        state: ConsentState::Active,
-    });
-    Ok((subject, lines.chain(masks).collect()))
-}
-
-type Set = (Event, Result<ConsentOutcome, Failure>);
+/// What a write became: its journal line, and its answer.
+pub(super) type Set = (Event, Result<ConsentOutcome, Failure>);
 
 async fn set(
     tx: &mut Tx<'_>,
@@ -135,52 +83,75 @@ async fn set(
     let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
-    if let Some((own, professional)) = own_authorisation(caller) {
-        if request.provision != ConsentProvision::List(ConsentKind::Authorisation(own)) {
-            let refusal = Refusal::new(
-                Rule::ModeRefused,
-                "Consent.provision",
-                "something else than the caller's own authorisation",
-                "a professional declares their own authorisation (TD0.3); the rest of the list is the patient's",
-            );
-            let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
-            return Ok((event, Err(Failure::Journaled(vec![refusal]))));
+    let kind = match request.provision {
+        ConsentProvision::Label { document, label } => {
+            let change = label::Change { document, label, state: request.state };
+            return label::set(tx, attempt, matrices, caller, &dossier, &request, change).await;
         }
-        return match declare(matrices, caller, &dossier, request.state, attempt.now) {
-            Ok(rule) => {
-                let declared_by = DeclaredBy::Professional(professional);
-                write_line(tx, attempt, &dossier, request, declared_by, rule.code()).await
-            }
-            Err(denial) => Ok(denied(attempt, &dossier, denial)),
-        };
-    }
-    match decide::<SetList>(matrices, caller, &dossier, attempt.now) {
-        Ok(permit) => match request.provision {
-            ConsentProvision::Mask(document) => {
-                mask(tx, attempt, &permit, request.patient, document, request.state).await
-            }
-            ConsentProvision::List(_) => {
-                write_line(tx, attempt, &dossier, request, DeclaredBy::Patient, permit.rule().code()).await
-            }
-        },
-        Err(denial) => Ok(denied(attempt, &dossier, denial)),
+        ConsentProvision::List(ref kind) => kind.clone(),
+    };
+    let asked = Asked { matrices, caller, dossier: &dossier, now: attempt.now };
+    match asked.may_write(&kind, request.state) {
+        Ok(Ok(rule)) => write_line(tx, attempt, &asked, request, kind, rule.code()).await,
+        Ok(Err(denial)) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
+        Err(refusal) => {
+            let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
+            Ok((event, Err(Failure::Journaled(vec![refusal]))))
+        }
     }
 }
 
-/// TD0.3: declaring an authorisation and ending it are rows of their own (F.1).
-fn declare(
-    matrices: &Matrices,
-    caller: &Caller,
-    dossier: &Dossier,
-    state: ConsentState,
+/// Who wants to write on which list.
+struct Asked<'a> {
+    matrices: &'a Matrices,
+    caller: &'a Caller,
+    dossier: &'a Dossier,
     now: Timestamp,
-) -> Result<RuleId, Denial> {
-    match state {
-        ConsentState::Active => {
-            decide::<DeclareAuthorisation>(matrices, caller, dossier, now).map(|permit| permit.rule())
+}
+
+impl Asked<'_> {
+    /// Whether the caller may write a line of that kind. Errors: a line that is not theirs to write at all.
+    fn may_write(&self, kind: &ConsentKind, state: ConsentState) -> Result<Result<RuleId, Denial>, Refusal> {
+        let Some((own, professional)) = own_authorisation(self.caller) else { return Ok(self.may_set(kind)) };
+        match (kind, state) {
+            (ConsentKind::Authorisation(grantee), ConsentState::Active) if *grantee == own => {
+                Ok(self.decided::<DeclareAuthorisation>())
+            }
+            (ConsentKind::Authorisation(grantee), ConsentState::Inactive) if *grantee == own => {
+                Ok(self.decided::<RemoveAuthorisation>())
+            }
+            (ConsentKind::MedecinTraitant(named), ConsentState::Inactive) if *named == professional => {
+                Ok(self.decided::<LeaveAsMedecinTraitant>())
+            }
+            _ => Err(Refusal::new(
+                Rule::ModeRefused,
+                "Consent.provision",
+                "something else than the caller's own authorisation",
+                "a professional declares or ends their own authorisation, or ends being médecin traitant (TD0.3); the \
+                 rest of the list is the patient's",
+            )),
         }
-        ConsentState::Inactive => {
-            decide::<RemoveAuthorisation>(matrices, caller, dossier, now).map(|permit| permit.rule())
+    }
+
+    /// The patient's own act, or that of who acts for them.
+    fn may_set(&self, kind: &ConsentKind) -> Result<RuleId, Denial> {
+        match kind {
+            ConsentKind::Delegation(Delegate { role: DelegateRole::LegalRepresentative, .. }) => {
+                self.decided::<NameRepresentative>()
+            }
+            ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }) => self.decided::<NameAidant>(),
+            _ => self.decided::<SetList>(),
+        }
+    }
+
+    fn decided<A: crate::access::decide::Act>(&self) -> Result<RuleId, Denial> {
+        decide::<A>(self.matrices, self.caller, self.dossier, self.now).map(|permit| permit.rule())
+    }
+
+    fn declared_by(&self) -> DeclaredBy {
+        match own_authorisation(self.caller) {
+            Some((_, id)) => DeclaredBy::Professional { id, structure: self.caller.structure_id().cloned() },
+            None => DeclaredBy::Patient,
         }
     }
 }
@@ -195,25 +166,23 @@ fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
     }
 }
 
-/// A line that says the same is changed, not doubled: a block set twice is one block.
+/// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end.
 async fn write_line(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
-    dossier: &Dossier,
+    asked: &Asked<'_>,
     request: ConsentRequest,
-    declared_by: DeclaredBy,
+    kind: ConsentKind,
     rule: &str,
 ) -> Result<Set, store::Error> {
-    let ConsentProvision::List(kind) = request.provision else {
-        return Ok((attempt.not_found(Subject::of(dossier.id)), Err(not_found())));
-    };
-    let now = attempt.now;
+    let (dossier, now) = (asked.dossier, attempt.now);
+    let subject = Subject::of(dossier.id);
     let known = match request.id {
         Some(id) => dossier.consents.iter().find(|line| line.id == id && line.kind == kind),
         None => dossier.consents.iter().find(|line| line.kind == kind && line.in_force(now)),
     };
-    if request.id.is_some() && known.is_none() {
-        return Ok((attempt.not_found(Subject::of(dossier.id)), Err(not_found())));
+    if known.is_none() && (request.id.is_some() || request.state == ConsentState::Inactive) {
+        return Ok((attempt.not_found(subject), Err(not_found())));
     }
     let id = known.map_or_else(ConsentId::new, |line| line.id);
     let since = request.since.unwrap_or_else(|| known.map_or(now, |line| line.since));
@@ -224,9 +193,9 @@ async fn write_line(
     if matches!(kind, ConsentKind::Block(_)) && request.state == ConsentState::Active {
         end_authorisation_of_blocked(tx, dossier, &kind, now).await?;
     }
-    let line = Consent { id, kind, since, until, declared_by };
+    let line = Consent { id, kind, since, until, declared_by: asked.declared_by() };
     consent::upsert(tx, dossier.id, &line).await?;
-    let event = attempt.event(Subject::of(dossier.id), done(rule), Vec::new());
+    let event = attempt.event(subject, Outcome::Done { rule: rule.to_owned() }, Vec::new());
     Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
 }
 
@@ -246,45 +215,4 @@ async fn end_authorisation_of_blocked(
         consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..line.clone() }).await?;
     }
     Ok(())
-}
-
-async fn mask(
-    tx: &mut Tx<'_>,
-    attempt: &Attempt,
-    permit: &Permit<SetList>,
-    patient: Ins,
-    document: LogicalId,
-    state: ConsentState,
-) -> Result<Set, store::Error> {
-    let subject = Subject::of(permit.dossier());
-    let present = state == ConsentState::Active;
-    if !document_entry::set_label(tx, permit, document, VisibilityLabel::MasquePs, present, attempt.now).await? {
-        return Ok((attempt.not_found(subject), Err(not_found())));
-    }
-    let entry = find_by_owner(tx, permit, &EntryName::Logical(document)).await?;
-    let mentions = entry.iter().map(EntryMention::of).collect();
-    let event = attempt.event(subject, done(permit.rule().code()), mentions);
-    Ok((event, Ok(ConsentOutcome::Mask { patient, document, state })))
-}
-
-fn denied(attempt: &Attempt, dossier: &Dossier, denial: Denial) -> Set {
-    (attempt.denied(dossier.id, denial), Err(access_denied()))
-}
-
-fn done(rule: &str) -> Outcome {
-    Outcome::Done { rule: rule.to_owned() }
-}
-
-fn may_see(caller: &Caller, line: &Consent) -> bool {
-    match caller {
-        Caller::PatientPortal(_) | Caller::Operator => true,
-        Caller::Employee(..) | Caller::Indirect(..) => matches!(&line.kind,
-            ConsentKind::Authorisation(Grantee::Structure(named)) if Some(named) == caller.structure_id()),
-        Caller::Direct(..) | Caller::Air(..) => match &line.kind {
-            ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
-                Some(ps) == caller.professional_id()
-            }
-            _ => false,
-        },
-    }
 }

@@ -3,7 +3,7 @@
 //! Order of the checks: E.4. What concerns the message alone is checked before the write
 //! (`super::check`); what concerns the record is checked inside it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
@@ -16,6 +16,7 @@ use super::outcome::{DepositOutcome, DepositedEntry, Journaled};
 use crate::access::decide::{Denial, Deposit, Permit, RuleId, decide};
 use crate::access::matrices::Matrices;
 use crate::domain::association::{Association, RelationKind};
+use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata};
 use crate::domain::ids::{EntryUuid, LogicalId, UniqueId};
 use crate::domain::sha::Fingerprint;
@@ -127,12 +128,17 @@ async fn store_submission(
         let known = known.clone();
         return sent_before(tx, attempt, submission, &known).await;
     }
-    let (targets, mut refusals) = find_targets(tx, &permit, &submission).await?;
+    let (mut relations, mut refusals) = find_targets(tx, &permit, &submission).await?;
     refusals.extend(find_taken(tx, &submission, known.as_ref()).await?);
     if !refusals.is_empty() {
         return Ok(refused(attempt, subject, refusals));
     }
-    insert(tx, attempt, &permit, submission, documents, targets).await
+    if dossier.masks_by_default(attempt.now) {
+        for relations in &mut relations {
+            relations.labels.insert(VisibilityLabel::MasquePs);
+        }
+    }
+    insert(tx, attempt, &permit, submission, documents, relations).await
 }
 
 fn is_same(known: &Known, submission: &CheckedSubmission, permit: &Permit<Deposit>) -> bool {
@@ -192,34 +198,57 @@ async fn find_taken(
     Ok(refusals)
 }
 
+/// What a new document relates to, and the labels that it gets besides its own.
+#[derive(Default)]
+struct Relations {
+    associations: Vec<Association>,
+    labels: BTreeSet<VisibilityLabel>,
+}
+
+impl Relations {
+    fn add(&mut self, association: Association, target: &DocumentEntry) {
+        if association.kind == RelationKind::Replaces {
+            self.labels.extend(inherited(target));
+        }
+        self.associations.push(association);
+    }
+}
+
+/// What the patient hid stays hidden in a new version, whatever its sender knows of it. What is invisible to the
+/// patient is so by its sender's word, who says it anew or does not.
+fn inherited(target: &DocumentEntry) -> impl Iterator<Item = VisibilityLabel> {
+    let labels = target.metadata.confidentiality.labels.iter().copied();
+    labels.filter(|label| *label != VisibilityLabel::InvisiblePatient)
+}
+
 /// Finds what the new documents relate to, among what the depositor may see: a target that is hidden and one
 /// that does not exist are refused alike.
 async fn find_targets(
     tx: &mut Tx<'_>,
     permit: &Permit<Deposit>,
     submission: &CheckedSubmission,
-) -> Result<(Vec<Vec<Association>>, Vec<Refusal>), store::Error> {
+) -> Result<(Vec<Relations>, Vec<Refusal>), store::Error> {
     let mut refusals = Vec::new();
     let mut all = Vec::new();
     let mut replaced = HashSet::new();
     for document in &submission.documents {
-        let mut associations = Vec::new();
+        let mut relations = Relations::default();
         for relation in &document.relations {
             match find_one(tx, permit, &entry_name(&relation.target)).await? {
                 Some((target, _)) if may_relate(relation.kind, &target) => {
                     let association = Association { kind: relation.kind, target: target.logical_id };
-                    let again = associations.contains(&association);
+                    let again = relations.associations.contains(&association);
                     if !again && relation.kind == RelationKind::Replaces && !replaced.insert(target.logical_id) {
                         refusals.push(bad_target(relation, "a document that another of this submission replaces"));
                     } else if !again {
-                        associations.push(association);
+                        relations.add(association, &target);
                     }
                 }
                 Some((target, _)) => refusals.push(bad_target(relation, target.availability_status.word())),
                 None => refusals.push(bad_target(relation, "no such document")),
             }
         }
-        all.push(associations);
+        all.push(relations);
     }
     Ok((all, refusals))
 }
@@ -247,14 +276,16 @@ async fn insert(
     permit: &Permit<Deposit>,
     submission: CheckedSubmission,
     documents: Vec<Placed>,
-    targets: Vec<Vec<Association>>,
+    relations: Vec<Relations>,
 ) -> Result<Stored, store::Error> {
     let now = attempt.now;
     let set = submission.set;
     submission_set::insert(tx, permit, &set, &submission.digest, now);
     let mut outcome = DepositOutcome { submission_set: set.uuid, entries: Vec::new(), registered: now };
     let mut mentions = Vec::new();
-    for ((document, placed), associations) in submission.documents.into_iter().zip(documents).zip(targets) {
+    for ((document, placed), Relations { associations, labels }) in
+        submission.documents.into_iter().zip(documents).zip(relations)
+    {
         let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
@@ -263,7 +294,7 @@ async fn insert(
             }
         }
         let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
-        document_entry::insert(tx, permit, &entry, placed)?;
+        document_entry::insert(tx, permit, &entry, &labels, placed)?;
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
     }

@@ -4,12 +4,16 @@ use jiff::Timestamp;
 
 use super::gateway::Gateway;
 use crate::access::decide::Denial;
-use crate::domain::ids::DossierId;
+use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
+use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::journal::event::{
+    Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
+};
 use crate::refusal::{Failure, Refusal, Rule};
+use crate::store::label;
 use crate::tls::client_certificate::ClientCertificate;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
@@ -17,6 +21,7 @@ use crate::tls::client_certificate::ClientCertificate;
 pub(super) struct Attempt {
     actor: Actor,
     purpose: StatedPurpose,
+    connection: Connection,
     token: StatedToken,
     action: Action,
     pub(super) now: Timestamp,
@@ -28,6 +33,7 @@ impl Attempt {
             at: self.now,
             actor: self.actor.clone(),
             purpose: self.purpose.clone(),
+            connection: self.connection,
             action: self.action,
             dossier,
             result,
@@ -53,7 +59,8 @@ impl Attempt {
 impl Gateway {
     pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
         let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of_caller(caller));
-        Attempt { actor, purpose, token, action, now: self.clock.now() }
+        let connection = Connection::of(caller.visibility());
+        Attempt { actor, purpose, connection, token, action, now: self.clock.now() }
     }
 
     /// Writes down a request that a face could not read, or that the caller had no business to make.
@@ -69,7 +76,7 @@ impl Gateway {
     /// Writes down a certificate that names nobody whom this gateway serves, or that is good no longer.
     pub async fn turn_away_certificate(&self, serial: &str, refusal: Refusal) -> Failure {
         let actor = Actor::Unidentified { certificate_serial: serial.to_owned(), holder: String::new() };
-        self.write_down(&self.attempt_of(actor, StatedToken::None), refusal.into()).await
+        self.write_down(&self.attempt_of(actor, None), refusal.into()).await
     }
 
     /// Writes down a request whose certificate is good, but not for what else came with it: a token of somebody
@@ -85,12 +92,14 @@ impl Gateway {
         if failure.refusals().iter().any(|refusal| refusal.rule == Rule::ActorRefused) {
             metrics::counter!("carnet_actors_refused_total").increment(1);
         }
-        self.write_down(&self.attempt_of(actor, token.map_or(StatedToken::None, StatedToken::of)), failure).await
+        self.write_down(&self.attempt_of(actor, token), failure).await
     }
 
-    fn attempt_of(&self, actor: Actor, token: StatedToken) -> Attempt {
+    fn attempt_of(&self, actor: Actor, token: Option<&Token>) -> Attempt {
         let (purpose, action) = (StatedPurpose::NotRead, Action::Request);
-        Attempt { actor, purpose, token, action, now: self.clock.now() }
+        let visibility = token.map_or(AccessVisibility::Ordinary, |token| token.statement.visibility);
+        let (connection, token) = (Connection::of(visibility), token.map_or(StatedToken::None, StatedToken::of));
+        Attempt { actor, purpose, connection, token, action, now: self.clock.now() }
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {
@@ -103,6 +112,25 @@ impl Gateway {
             }
             other => other,
         }
+    }
+
+    /// Makes the line of a disclosure durable, with what else a disclosure changes: what the patient has seen.
+    pub(super) async fn write_disclosure(
+        &self,
+        caller: &Caller,
+        event: Event,
+        shown: Vec<LogicalId>,
+    ) -> Result<(), Failure> {
+        if !matches!(caller, Caller::PatientPortal(..)) || shown.is_empty() {
+            return self.write_line(event).await;
+        }
+        let write = self.store.write("journal", move |tx| {
+            Box::pin(async move {
+                label::note_seen_by_patient(tx, &shown, event.at);
+                record(tx, &event)
+            })
+        });
+        write.await.map_err(Failure::from)
     }
 
     /// Makes one line durable by itself: what a read does before anything leaves.

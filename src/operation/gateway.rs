@@ -15,7 +15,7 @@ use crate::limits::turnstile::Turnstile;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
 use crate::store::Store;
-use crate::store::connect::Room;
+use crate::store::connect::{Journaling, Room};
 use crate::store::replay::SharedMemory;
 
 /// Everything an operation needs. Cheap to clone.
@@ -40,6 +40,16 @@ pub struct Gateway {
 impl Gateway {
     /// Opens the store that `config` names and checks the tables of the standard.
     pub async fn open(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
+        let journaling = Journaling::Continued { key: config.journal_key_path() };
+        Self::open_with(config, clock, journaling).await
+    }
+
+    /// The same for who only reads the journal, perhaps of a copy, and without its key: nothing can be written.
+    pub async fn open_to_audit(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
+        Self::open_with(config, clock, Journaling::Read).await
+    }
+
+    async fn open_with(config: Arc<Config>, clock: Clock, journaling: Journaling) -> Result<Self, Fault> {
         let finess = FinessTable::load(&config.dmp.finess_table);
         let finess = finess.map_err(|error| Fault::new("dmp.finess_table", error))?;
         let structures = Structures::new(config.dmp.structure_classes.clone(), finess);
@@ -47,7 +57,7 @@ impl Gateway {
         let matrices = Arc::new(load_matrices(&config, &terminology)?);
         let file = config.sqlite_path().ok_or_else(|| Fault::new("store.database", "not an SQLite address"))?;
         let room = Room { bytes_max: config.store.bytes_max, free_bytes_min: config.store.free_bytes_min };
-        let store = Store::open_sqlite(file, &config.documents_path(), room)
+        let store = Store::open_sqlite(file, &config.documents_path(), room, journaling)
             .await
             .map_err(|error| Fault::new("open the database", error))?;
         // Beside the database: the same disk holds both, so that one figure tells how much room is left.

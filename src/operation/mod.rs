@@ -4,6 +4,7 @@
 //! journal line is durable. Adapters never name `store`.
 
 pub mod account;
+pub mod authorisations;
 mod check;
 pub mod complete;
 pub mod consent;
@@ -12,6 +13,8 @@ pub mod draft;
 pub mod existence;
 pub mod frame;
 pub mod gateway;
+pub mod journal;
+mod label;
 pub mod media;
 pub mod outcome;
 pub mod retrieve;

@@ -3,7 +3,9 @@
 pub use super::retrieve::Retrieved;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
+use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::consent::{Consent, ConsentKind};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::DossierState;
@@ -84,8 +86,11 @@ pub struct ConsentRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsentProvision {
     List(ConsentKind),
-    /// MASQUE_PS on one document.
-    Mask(LogicalId),
+    /// A visibility label on one document.
+    Label {
+        document: LogicalId,
+        label: VisibilityLabel,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,10 +106,11 @@ pub enum ConsentOutcome {
         patient: Ins,
         consent: Consent,
     },
-    /// A mask has no line of its own: it lives on the document, whose id its Consent bears.
-    Mask {
+    /// A label has no line of its own: it lives on the document.
+    Label {
         patient: Ins,
         document: LogicalId,
+        label: VisibilityLabel,
         state: ConsentState,
     },
 }
@@ -114,7 +120,35 @@ impl ConsentOutcome {
     pub fn id(&self) -> ConsentId {
         match self {
             Self::List { consent, .. } => consent.id,
-            Self::Mask { document, .. } => ConsentId(document.0),
+            Self::Label { document, label, .. } => label_id(*document, *label),
         }
     }
+}
+
+/// The id of the Consent that a label is shown as: the document's, told apart by its last bits.
+pub fn label_id(document: LogicalId, label: VisibilityLabel) -> ConsentId {
+    ConsentId(Uuid::from_u128(document.0.as_u128() ^ bits_of(label)))
+}
+
+/// The documents that an id of a Consent may be about.
+pub(super) fn documents_of(id: ConsentId) -> [LogicalId; VisibilityLabel::ALL.len()] {
+    VisibilityLabel::ALL.map(|label| LogicalId(Uuid::from_u128(id.0.as_u128() ^ bits_of(label))))
+}
+
+fn bits_of(label: VisibilityLabel) -> u128 {
+    match label {
+        VisibilityLabel::MasquePs => 0,
+        VisibilityLabel::InvisiblePatient => 1,
+        VisibilityLabel::InvisibleRepresentantsLegaux => 2,
+    }
+}
+
+/// One of the records that a professional may consult (TD0.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorisedDossier {
+    /// The current one first.
+    pub ins: Vec<Ins>,
+    pub state: DossierState,
+    pub authorised_since: Timestamp,
+    pub is_medecin_traitant: bool,
 }

@@ -9,6 +9,7 @@ use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
 use crate::access::matrices::Matrices;
+use crate::access::visibility::Visibility;
 use crate::domain::criteria::Criteria;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::Dossier;
@@ -55,12 +56,18 @@ impl Gateway {
                 let dossier = dossier_of(tx, &wanted).await?;
                 match decide_on::<Consult>(&matrices, &asking, dossier.as_ref(), now) {
                     Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
-                    Err(not) => find_nothing(tx, asking.id(), &wanted).await.map(|()| Reading::Not(not)),
+                    Err(not) => find_nothing(tx, &Visibility::nothing(asking.id(), now), &wanted)
+                        .await
+                        .map(|()| Reading::Not(not)),
                 }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(search_event(&attempt, &reading)).await?;
+        let shown = match &reading {
+            Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
+            Reading::Not(_) => Vec::new(),
+        };
+        self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
@@ -87,12 +94,18 @@ impl Gateway {
                 let (dossier, name) = (dossier::find_by_entry(tx, id).await?, EntryName::Logical(id));
                 match decide_on::<A>(&matrices, &asking, dossier.as_ref(), now) {
                     Ok(permit) => find_one(tx, &permit, &name).await.map(|found| Reading::Permitted(permit, found)),
-                    Err(not) => find_no_one(tx, asking.id(), &name).await.map(|()| Reading::Not(not)),
+                    Err(not) => {
+                        find_no_one(tx, &Visibility::nothing(asking.id(), now), &name).await.map(|()| Reading::Not(not))
+                    }
                 }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        self.write_line(read_event(attempt, &reading)).await?;
+        let shown = match &reading {
+            Reading::Permitted(_, Some((entry, _))) => vec![entry.logical_id],
+            Reading::Permitted(_, None) | Reading::Not(_) => Vec::new(),
+        };
+        self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Not(_) => Err(not_found()),

@@ -1,5 +1,7 @@
 //! Composes a statement of fixed pieces and numbered placeholders. Values never enter the text.
 
+use jiff::Timestamp;
+
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use crate::access::visibility::{Others, Readable, Shown, Visibility};
@@ -61,7 +63,7 @@ impl Composer {
             }
             Others::Shown(shown) if hides(shown) => {
                 self.push(" AND ((");
-                self.push_shown(alias, shown);
+                self.push_shown(alias, shown, visibility.at);
                 self.push(") OR ");
                 self.push_own(alias, &visibility.holder);
                 self.push(")");
@@ -84,7 +86,7 @@ impl Composer {
     }
 
     /// Adds what `shown` wants of the entries of others, at least one condition.
-    fn push_shown(&mut self, alias: &'static str, shown: &Shown) {
+    fn push_shown(&mut self, alias: &'static str, shown: &Shown, at: Timestamp) {
         let mut and = "";
         for status in hidden_statuses(shown) {
             self.push(and);
@@ -97,7 +99,9 @@ impl Composer {
             self.push(alias);
             self.push(".entry_id AND l.label IN (");
             self.push_list(shown.hidden_by.iter().map(|label| label.code().into()));
-            self.push("))");
+            self.push(")");
+            self.push_in_force(at);
+            self.push(")");
             and = " AND ";
         }
         match &shown.readable {
@@ -114,6 +118,13 @@ impl Composer {
                 self.push(")");
             }
         }
+    }
+
+    /// Adds that the label `l` has not ended at that instant.
+    pub(super) fn push_in_force(&mut self, at: Timestamp) {
+        self.push(" AND (l.until_us IS NULL OR l.until_us > ");
+        self.push_param(at.into());
+        self.push(")");
     }
 
     fn push_status_is_not(&mut self, alias: &'static str, status: AvailabilityStatus) {

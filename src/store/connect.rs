@@ -20,6 +20,9 @@ use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
 use super::group_commit::GroupCommit;
+use super::journal::heads::find_current;
+use super::journal::key::HeadKey;
+use super::journal::sealer::Sealer;
 use super::volume::{Found, Location, OpenDocument, Placed, Volumes};
 use crate::spool::Spooled;
 
@@ -29,6 +32,7 @@ pub struct Store {
     writer: GroupCommit,
     readers: SqlitePool,
     volumes: Volumes,
+    identity: Uuid,
     file: PathBuf,
     room: Room,
     /// Bytes that deposits under way may yet write.
@@ -44,20 +48,31 @@ pub struct Room {
     pub free_bytes_min: u64,
 }
 
+/// What this process does with the journal.
+#[derive(Debug, Clone)]
+pub enum Journaling {
+    /// Adds to it, with the key in this file, which is made when the journal begins.
+    Continued { key: PathBuf },
+    /// Reads it, without a key: every write that has a line fails.
+    Read,
+}
+
 impl Store {
     /// Opens the SQLite file and the folder of documents (made when absent) and migrates the schema. Refuses one
-    /// newer than this program.
-    pub async fn open_sqlite(file: &Path, documents: &Path, room: Room) -> Result<Self, Error> {
+    /// newer than this program, and a journal that another key signed.
+    pub async fn open_sqlite(file: &Path, documents: &Path, room: Room, journaling: Journaling) -> Result<Self, Error> {
         make_private(file)?;
         let options = sqlite_options(file);
         let mut connection = options.connect().await.map_err(|error| Error::driver("open database", error))?;
         migrator().run_direct(None, &mut connection, false).await?;
-        let (volumes, found) = Volumes::open(documents, identity(&mut connection).await?)?;
+        let identity = identity(&mut connection).await?;
+        let (volumes, found) = Volumes::open(documents, identity)?;
         if found == Found::Nothing && names_documents(&mut connection).await? {
             let _ = std::fs::remove_dir(documents);
             let problem = "store.documents: this folder was not there, and the database names documents in it";
             return Err(Error::Settings(format!("{problem}: {}", documents.display())));
         }
+        let sealer = open_journal(&mut connection, identity, journaling).await?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .min_connections(1)
@@ -67,9 +82,10 @@ impl Store {
             .map_err(|error| Error::driver("open readers", error))?;
         let copier = sqlite_options(file).connect().await.map_err(|error| Error::driver("open copier", error))?;
         Ok(Self {
-            writer: GroupCommit::start(connection, Checkpoint::start(copier))?,
+            writer: GroupCommit::start(connection, Checkpoint::start(copier), sealer)?,
             readers,
             volumes,
+            identity,
             file: file.to_owned(),
             room,
             reserved: Arc::default(),
@@ -103,6 +119,11 @@ impl Store {
         let _ = snapshot.rollback().await;
         histogram!("carnet_store_read_seconds", "operation" => name).record(start.elapsed());
         outcome
+    }
+
+    /// The name that the database gave itself when it was made.
+    pub fn identity(&self) -> Uuid {
+        self.identity
     }
 
     /// Puts the bytes of a document on stable storage, for a write that will name them.
@@ -170,6 +191,19 @@ async fn identity(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
     let row = sqlx::query("SELECT identity FROM store").fetch_one(connection).await;
     let text: String = row.and_then(|row| row.try_get(0)).map_err(|error| Error::driver("store identity", error))?;
     text.parse().map_err(|error| Error::inconsistent("store", error))
+}
+
+async fn open_journal(
+    connection: &mut SqliteConnection,
+    identity: Uuid,
+    journaling: Journaling,
+) -> Result<Sealer, Error> {
+    let head = find_current(&mut Tx::snapshot(connection)).await?;
+    let key = match journaling {
+        Journaling::Continued { key } => Some(HeadKey::open(&key, identity, head.as_ref())?),
+        Journaling::Read => None,
+    };
+    Ok(Sealer::new(identity, key, head))
 }
 
 async fn names_documents(connection: &mut SqliteConnection) -> Result<bool, Error> {
@@ -242,6 +276,7 @@ mod tests {
             &folder.path().join("carnet.db"),
             &folder.path().join("d"),
             Room { bytes_max: 0, free_bytes_min: 0 },
+            Journaling::Read,
         )
         .await
         .unwrap();

@@ -1,19 +1,23 @@
 //! Statements on the patient's list.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
 use jiff::Timestamp;
 
 use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Row, Tx};
-use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
 use crate::domain::ids::DossierId;
+use crate::domain::national_id::StructIdNat;
 
 /// Writes a line, or rewrites the line of the same id. The caller holds the permit for it.
 pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> Result<(), Error> {
     let (grantee_kind, grantee) = grantee_of(&consent.kind);
-    let (declared_by_kind, declared_by) = match &consent.declared_by {
-        DeclaredBy::Patient => ("patient", ""),
-        DeclaredBy::Professional(ps) => ("ps", ps.as_str()),
+    let (declared_by_kind, declared_by, declared_at) = match &consent.declared_by {
+        DeclaredBy::Patient => ("patient", "", None),
+        DeclaredBy::Professional { id, structure } => ("ps", id.as_str(), structure.as_ref().map(StructIdNat::as_str)),
     };
     let params = vec![
         consent.id.to_string().into(),
@@ -23,6 +27,7 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
         grantee.into(),
         declared_by_kind.into(),
         declared_by.into(),
+        declared_at.into(),
         consent.since.into(),
         consent.until.into(),
     ];
@@ -35,7 +40,11 @@ fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
         | ConsentKind::Block(ps)
         | ConsentKind::MedecinTraitant(ps) => ("ps", ps.as_str()),
         ConsentKind::Authorisation(Grantee::Structure(structure)) => ("struct", structure.as_str()),
-        ConsentKind::OppositionBrisDeGlace | ConsentKind::OppositionCentre15 => ("none", ""),
+        ConsentKind::Delegation(Delegate { id, .. }) => ("delegate", id.as_str()),
+        ConsentKind::OppositionBrisDeGlace
+        | ConsentKind::OppositionCentre15
+        | ConsentKind::MaskedInEmergencies
+        | ConsentKind::MaskByDefault => ("none", ""),
     }
 }
 
@@ -43,32 +52,41 @@ fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
 pub(super) fn read(row: &Row) -> Result<Consent, Error> {
     let bad = |problem: &str| Error::inconsistent("consent", problem);
     let (kind, grantee_kind, grantee) = (row.text(2)?, row.text(3)?, row.text(4)?);
-    let ps = || grantee.parse().map_err(|error| Error::inconsistent("consent", error));
     let kind = match (kind.as_str(), grantee_kind.as_str()) {
-        ("authorisation", "ps") => ConsentKind::Authorisation(Grantee::Professional(ps()?)),
-        ("authorisation", "struct") => {
-            let structure = grantee.parse().map_err(|error| Error::inconsistent("consent", error))?;
-            ConsentKind::Authorisation(Grantee::Structure(structure))
-        }
-        ("block", _) => ConsentKind::Block(ps()?),
-        ("medecin_traitant", _) => ConsentKind::MedecinTraitant(ps()?),
+        ("authorisation", "ps") => ConsentKind::Authorisation(Grantee::Professional(parse(&grantee)?)),
+        ("authorisation", "struct") => ConsentKind::Authorisation(Grantee::Structure(parse(&grantee)?)),
+        ("block", _) => ConsentKind::Block(parse(&grantee)?),
+        ("medecin_traitant", _) => ConsentKind::MedecinTraitant(parse(&grantee)?),
         ("opposition_bris_de_glace", _) => ConsentKind::OppositionBrisDeGlace,
         ("opposition_centre_15", _) => ConsentKind::OppositionCentre15,
+        ("masked_in_emergencies", _) => ConsentKind::MaskedInEmergencies,
+        ("mask_by_default", _) => ConsentKind::MaskByDefault,
+        (word, "delegate") => {
+            let role = DelegateRole::from_word(word).ok_or_else(|| bad("kind"))?;
+            ConsentKind::Delegation(Delegate { role, id: parse(&grantee)? })
+        }
         _ => return Err(bad("kind")),
     };
     let declared_by = match row.text(5)?.as_str() {
         "patient" => DeclaredBy::Patient,
-        "ps" => DeclaredBy::Professional(row.text(6)?.parse().map_err(|error| Error::inconsistent("consent", error))?),
+        "ps" => DeclaredBy::Professional {
+            id: parse(&row.text(6)?)?,
+            structure: row.text_or_null(10)?.map(|structure| parse(&structure)).transpose()?,
+        },
         _ => return Err(bad("declared_by_kind")),
     };
     let until: Option<Timestamp> = row.integer_or_null(8)?.map(|us| instant("consent", us)).transpose()?;
-    let id = row.text(1)?.parse().map_err(|error| Error::inconsistent("consent", error))?;
-    Ok(Consent { id, kind, since: instant("consent", row.integer(7)?)?, until, declared_by })
+    Ok(Consent { id: parse(&row.text(1)?)?, kind, since: instant("consent", row.integer(7)?)?, until, declared_by })
+}
+
+fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Error> {
+    text.parse().map_err(|error| Error::inconsistent("consent", error))
 }
 
 const UPSERT: &str = "-- store::consent::upsert
-INSERT INTO consent (consent_id, dossier_id, kind, grantee_kind, grantee, declared_by_kind, declared_by, since_us, until_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO consent
+  (consent_id, dossier_id, kind, grantee_kind, grantee, declared_by_kind, declared_by, declared_at, since_us, until_us)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (consent_id) DO UPDATE SET
   kind = excluded.kind, grantee_kind = excluded.grantee_kind, grantee = excluded.grantee,
   since_us = excluded.since_us, until_us = excluded.until_us";

@@ -4,28 +4,35 @@ mod read;
 
 pub(super) use self::read::{COLUMNS, read_entries};
 
-use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 use super::composer::Composer;
 use super::error::Error;
 use super::executor::{Param, Tx};
 use super::search::fold;
 use super::volume::{Location, Placed};
-use crate::access::decide::{Act, Deposit, Permit};
+use crate::access::decide::{Deposit, Permit};
 use crate::domain::association::{Association, RelationKind};
 use crate::domain::author::{Author, AuthorPerson, PersonKind};
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, EntryUuid, LogicalId, SubmissionSetUuid, UniqueId};
+use crate::domain::ids::{LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::sha::Fingerprint;
 
-/// Writes an entry, whose bytes are `document`, with its labels, authors, lists and associations.
-pub fn insert(tx: &mut Tx<'_>, permit: &Permit<Deposit>, entry: &DocumentEntry, document: Placed) -> Result<(), Error> {
+/// Writes an entry, whose bytes are `document`, with its labels and `more` of them, authors, lists and associations.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    permit: &Permit<Deposit>,
+    entry: &DocumentEntry,
+    more: &BTreeSet<VisibilityLabel>,
+    document: Placed,
+) -> Result<(), Error> {
     tx.write(INSERT, entry_params(permit, entry, document.location())?);
     tx.hold(document);
     let labels = &entry.metadata.confidentiality.labels;
-    let labels = labels.iter().map(|label| vec![label.code().into()]).collect();
+    let until = |label: &VisibilityLabel| label.until(entry.registered).into();
+    let labels = labels.union(more).map(|label| vec![label.code().into(), until(label)]).collect();
     insert_below(tx, INSERT_LABELS, entry.logical_id, labels);
     insert_below(tx, INSERT_AUTHORS, entry.logical_id, author_rows(&entry.metadata));
     insert_below(tx, INSERT_ITEMS, entry.logical_id, item_rows(&entry.metadata));
@@ -56,12 +63,6 @@ pub async fn list_of_submission_set(
     Ok(entries)
 }
 
-/// The documents of a record that the patient has masked.
-pub async fn list_masked(tx: &mut Tx<'_>, dossier: DossierId) -> Result<Vec<LogicalId>, Error> {
-    let params = vec![dossier.to_string().into(), VisibilityLabel::MasquePs.code().into()];
-    tx.fetch_all(LIST_MASKED, params).await?.iter().map(|row| parse(&row.text(0)?)).collect()
-}
-
 /// Whether some document, in whichever record, already bears `unique_id`, or has the UUID that it is as one of ours:
 /// an identifier names one document.
 pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Error> {
@@ -77,28 +78,6 @@ pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Err
 pub async fn deprecate(tx: &mut Tx<'_>, permit: &Permit<Deposit>, id: LogicalId) -> Result<bool, Error> {
     let params = vec![id.to_string().into(), permit.dossier().to_string().into()];
     Ok(tx.execute(DEPRECATE, params).await? == 1)
-}
-
-/// Adds or removes one label: a new metadata version with a new entryUUID (D.5).
-/// Tells whether the entry exists in that record; setting what is already set changes nothing.
-pub async fn set_label<A: Act>(
-    tx: &mut Tx<'_>,
-    permit: &Permit<A>,
-    id: LogicalId,
-    label: VisibilityLabel,
-    present: bool,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let of_entry = vec![id.to_string().into(), permit.dossier().to_string().into()];
-    let Some(row) = tx.fetch_optional(FIND_ENTRY_ID, of_entry).await? else {
-        return Ok(false);
-    };
-    let entry_id = row.integer(0)?;
-    let change = if present { INSERT_LABEL_ONCE } else { DELETE_LABEL };
-    if tx.execute(change, vec![entry_id.into(), label.code().into()]).await? == 1 {
-        tx.execute(NEXT_VERSION, vec![entry_id.into(), EntryUuid::new().to_string().into(), now.into()]).await?;
-    }
-    Ok(true)
 }
 
 fn entry_params(permit: &Permit<Deposit>, entry: &DocumentEntry, location: Location) -> Result<Vec<Param>, Error> {
@@ -266,16 +245,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
   $48, $49, $50, $51, $52, $53, $54)";
 
 const INSERT_LABELS: &str = "-- store::document_entry::insert_labels
-INSERT INTO document_entry_label (entry_id, label)";
-
-const INSERT_LABEL_ONCE: &str = "-- store::document_entry::insert_label_once
-INSERT INTO document_entry_label (entry_id, label) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-
-const DELETE_LABEL: &str = "-- store::document_entry::delete_label
-DELETE FROM document_entry_label WHERE entry_id = $1 AND label = $2";
-
-const NEXT_VERSION: &str = "-- store::document_entry::next_version
-UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $3 WHERE entry_id = $1";
+INSERT INTO document_entry_label (entry_id, label, until_us)";
 
 const INSERT_AUTHORS: &str = "-- store::document_entry::insert_authors
 INSERT INTO document_entry_author (entry_id, position, part, person_kind, person_system, person_id, family, given,
@@ -293,17 +263,10 @@ SELECT e.logical_id, a.kind, a.target_logical_id
 FROM document_entry e LEFT JOIN association a ON a.source_logical_id = e.logical_id
 WHERE e.submission_set_uuid = $1 ORDER BY e.entry_id, a.kind, a.target_logical_id";
 
-const LIST_MASKED: &str = "-- store::document_entry::list_masked
-SELECT e.logical_id FROM document_entry e JOIN document_entry_label l ON l.entry_id = e.entry_id
-WHERE e.dossier_id = $1 AND l.label = $2 AND e.status <> 'deleted' ORDER BY e.entry_id";
-
 const FIND_TAKEN: &str = "-- store::document_entry::find_taken
 SELECT entry_id FROM document_entry WHERE unique_id = $1
 UNION SELECT entry_id FROM document_entry WHERE entry_uuid = $2
 UNION SELECT entry_id FROM document_entry WHERE logical_id = $2";
-
-const FIND_ENTRY_ID: &str = "-- store::document_entry::find_entry_id
-SELECT entry_id FROM document_entry WHERE logical_id = $1 AND dossier_id = $2";
 
 const DEPRECATE: &str = "-- store::document_entry::deprecate
 UPDATE document_entry SET status = 'deprecated'

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::composer::Composer;
 use super::consent;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
@@ -14,12 +15,13 @@ use crate::domain::ins::Ins;
 macro_rules! whole_dossier {
     () => {
         "
-SELECT 0 AS part, d.dossier_id, d.state, '', '', '', '', d.closed_us AS at_us, NULL, 0 AS position FROM d
+SELECT 0 AS part, d.dossier_id, d.state, '', '', '', '', d.closed_us AS at_us, NULL, 0 AS position, NULL FROM d
 UNION ALL
-SELECT 1, i.dossier_id, i.authority, i.matricule, '', '', '', NULL, NULL, i.position
+SELECT 1, i.dossier_id, i.authority, i.matricule, '', '', '', NULL, NULL, i.position, NULL
 FROM d JOIN dossier_ins i ON i.dossier_id = d.dossier_id
 UNION ALL
-SELECT 2, c.consent_id, c.kind, c.grantee_kind, c.grantee, c.declared_by_kind, c.declared_by, c.since_us, c.until_us, 0
+SELECT 2, c.consent_id, c.kind, c.grantee_kind, c.grantee, c.declared_by_kind, c.declared_by, c.since_us, c.until_us, 0,
+  c.declared_at
 FROM d JOIN consent c ON c.dossier_id = d.dossier_id
 ORDER BY part, position, at_us, dossier_id"
     };
@@ -64,9 +66,19 @@ pub async fn find_by_identifier(tx: &mut Tx<'_>, urn: &str) -> Result<Option<Dos
     read_any(&tx.fetch_all(FIND_BY_IDENTIFIER, vec![urn.into(), uuid.into()]).await?)
 }
 
-/// The record that holds the line `id` of a list, or the document of that id: the Consent of a mask bears it.
-pub async fn find_by_consent(tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<Dossier>, Error> {
-    read_any(&tx.fetch_all(FIND_BY_CONSENT, vec![id.to_string().into()]).await?)
+/// The record that holds the line `id` of a list, or one of `documents`: the Consent of a label has an id made of its
+/// document's.
+pub async fn find_by_consent(
+    tx: &mut Tx<'_>,
+    id: ConsentId,
+    documents: &[LogicalId],
+) -> Result<Option<Dossier>, Error> {
+    let mut find = Composer::new(FIND_BY_CONSENT);
+    find.push_param(id.to_string().into());
+    find.push("\n           UNION SELECT dossier_id FROM document_entry WHERE logical_id IN (");
+    find.push_list(documents.iter().map(|id| id.to_string().into()));
+    find.push(concat!(")))", whole_dossier!()));
+    read_any(&find.fetch_all(tx).await?)
 }
 
 /// Moves the record to `state`; the caller has checked that the move is legal.
@@ -144,13 +156,9 @@ WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
     whole_dossier!()
 );
 
-const FIND_BY_CONSENT: &str = concat!(
-    "-- store::dossier::find_by_consent
+const FIND_BY_CONSENT: &str = "-- store::dossier::find_by_consent
 WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
-           SELECT dossier_id FROM consent WHERE consent_id = $1
-           UNION SELECT dossier_id FROM document_entry WHERE logical_id = $1))",
-    whole_dossier!()
-);
+           SELECT dossier_id FROM consent WHERE consent_id = ";
 
 const UPDATE_STATE: &str = "-- store::dossier::update_state
 UPDATE dossier SET state = $2, closed_us = $3 WHERE dossier_id = $1";

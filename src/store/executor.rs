@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Either, Executor as _, Row as _};
 
 use super::error::Error;
-use super::journal::{FIRST_SEAL, JournalRow};
+use super::journal::PendingLine;
 use super::volume::Placed;
 
 /// One transaction: a snapshot for reads, or the batch that several writes share.
@@ -28,7 +28,8 @@ pub struct Tx<'c> {
     name: SavepointName,
     /// What waits for the next trip.
     waiting: Vec<Statement>,
-    journal: PendingLines,
+    /// Journal lines of the jobs that held, to be sealed at the end of the batch.
+    lines: Vec<PendingLine>,
     /// Documents that rows of this batch name.
     placed: Vec<Placed>,
     /// How often the database was asked.
@@ -66,32 +67,9 @@ struct Answer {
     changed: u64,
 }
 
-/// Journal lines of a batch that its commit will hold.
-#[derive(Debug, Default)]
-pub(super) struct PendingLines {
-    /// The last line, written or pending.
-    pub(super) last: Last,
-    pub(super) rows: Vec<JournalRow>,
-}
-
-/// Position and seal of the last line.
-#[derive(Debug, Clone)]
-pub struct Last {
-    pub position: i64,
-    pub seal: Vec<u8>,
-}
-
-impl Default for Last {
-    /// Before the first line: what that one continues.
-    fn default() -> Self {
-        Self { position: 0, seal: FIRST_SEAL.to_vec() }
-    }
-}
-
 /// Where a job began: what a failure goes back to.
 pub(super) struct Mark {
-    last: Last,
-    rows: usize,
+    lines: usize,
     placed: usize,
     waiting: usize,
 }
@@ -113,30 +91,25 @@ impl<'c> Tx<'c> {
         Self::new(connection, Savepoint::Unneeded)
     }
 
-    /// A batch, to be begun.
+    /// A batch: begins with its first statement.
     pub(super) fn batch(connection: &'c mut SqliteConnection) -> Self {
-        Self::new(connection, Savepoint::Due)
-    }
-
-    /// Begins a batch with the question that each one asks.
-    pub(super) async fn begin(&mut self, question: &'static str) -> Result<Vec<Row>, Error> {
-        self.wait("BEGIN IMMEDIATE", Vec::new());
-        self.wait(question, Vec::new());
-        Ok(self.go("begin").await?.pop().unwrap_or_default().rows)
+        let mut batch = Self::new(connection, Savepoint::Due);
+        batch.wait("BEGIN IMMEDIATE", Vec::new());
+        batch
     }
 
     fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
-        let (waiting, placed) = (Vec::new(), Vec::new());
-        let (name, journal) = (SavepointName::One, PendingLines::default());
-        Self { connection, savepoint, name, waiting, journal, placed, trips: 0 }
+        let (waiting, lines, placed) = (Vec::new(), Vec::new(), Vec::new());
+        Self { connection, savepoint, name: SavepointName::One, waiting, lines, placed, trips: 0 }
     }
 
     pub(super) fn trips(&self) -> u32 {
         self.trips
     }
 
-    pub(super) fn journal(&mut self) -> &mut PendingLines {
-        &mut self.journal
+    /// Journal lines that this batch will write.
+    pub(super) fn lines(&mut self) -> &mut Vec<PendingLine> {
+        &mut self.lines
     }
 
     /// Holds a document that a row now names, until the end of the batch is known.
@@ -146,12 +119,7 @@ impl<'c> Tx<'c> {
 
     /// Begins a job of a batch.
     pub(super) fn mark(&self) -> Mark {
-        Mark {
-            last: self.journal.last.clone(),
-            rows: self.journal.rows.len(),
-            placed: self.placed.len(),
-            waiting: self.waiting.len(),
-        }
+        Mark { lines: self.lines.len(), placed: self.placed.len(), waiting: self.waiting.len() }
     }
 
     /// Keeps what the job since the last mark did. Errors: the job failed after all, and is to be undone.
@@ -183,8 +151,7 @@ impl<'c> Tx<'c> {
         }
         self.end_job();
         // Not before: what a row still names must stay.
-        self.journal.last = mark.last;
-        self.journal.rows.truncate(mark.rows);
+        self.lines.truncate(mark.lines);
         self.placed.truncate(mark.placed);
         Ok(())
     }
@@ -232,6 +199,17 @@ impl<'c> Tx<'c> {
         self.waiting.push(Statement { text: statement.into(), params });
     }
 
+    /// Two questions of the batch itself, outside of any job.
+    pub(super) async fn wait_for_both(
+        &mut self,
+        first: (impl Into<Cow<'static, str>>, Vec<Param>),
+        second: (impl Into<Cow<'static, str>>, Vec<Param>),
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        self.wait(first.0, first.1);
+        self.wait(second.0, second.1);
+        self.go_for_both("end of the batch").await
+    }
+
     /// Runs a statement and tells how many rows it changed.
     pub(super) async fn execute(&mut self, statement: &'static str, params: Vec<Param>) -> Result<u64, Error> {
         self.write(statement, params);
@@ -251,7 +229,11 @@ impl<'c> Tx<'c> {
     ) -> Result<(Vec<Row>, Vec<Row>), Error> {
         self.write(first.0, first.1);
         self.write(second.0, second.1);
-        let mut answers = self.go(name_of(first.0)).await?;
+        self.go_for_both(name_of(first.0)).await
+    }
+
+    async fn go_for_both(&mut self, context: &'static str) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        let mut answers = self.go(context).await?;
         let second = answers.pop().unwrap_or_default();
         Ok((answers.pop().unwrap_or_default().rows, second.rows))
     }

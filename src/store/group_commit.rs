@@ -1,7 +1,7 @@
 //! Many writes, one sync.
 //!
 //! One writer owns the only writing connection. It takes what waits in its queue, runs each write in a savepoint
-//! of one transaction, writes the journal lines of all, commits once, and only then tells them. While a batch
+//! of one transaction, seals and writes the journal lines of all, commits once, and only then tells them. While a batch
 //! syncs, the next one gathers, so the cost of a sync is shared by whoever came meanwhile. A write that fails undoes
 //! its own savepoint and nobody else's. The queue is bounded: who finds it full for too long is told to come back.
 
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
-use super::journal;
+use super::journal::sealer::Sealer;
 
 /// One write, erased: runs in a savepoint, keeps its result until the commit is known.
 type Job = Box<dyn for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<(), Error>> + Send>;
@@ -41,10 +41,10 @@ impl GroupCommit {
     ///
     /// The writer has a thread of its own: each statement waits for an answer, and on the shared threads each answer
     /// would wait behind whatever message is being read and hashed there.
-    pub(super) fn start(connection: SqliteConnection, checkpoint: Checkpoint) -> Result<Self, Error> {
+    pub(super) fn start(connection: SqliteConnection, checkpoint: Checkpoint, sealer: Sealer) -> Result<Self, Error> {
         let (queue, jobs) = mpsc::channel(QUEUE_JOBS_MAX);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let writer = move || runtime.block_on(run(connection, checkpoint, jobs));
+        let writer = move || runtime.block_on(run(connection, checkpoint, sealer, jobs));
         std::thread::Builder::new().name("carnet-writer".to_owned()).spawn(writer)?;
         Ok(Self { queue })
     }
@@ -81,25 +81,27 @@ const QUEUE_WAIT: Duration = Duration::from_secs(5);
 /// Bounds the time that the first of a batch waits for the last.
 const BATCH_JOBS_MAX: usize = 128;
 
-async fn run(mut connection: SqliteConnection, checkpoint: Checkpoint, mut jobs: mpsc::Receiver<Queued>) {
+async fn run(
+    mut connection: SqliteConnection,
+    checkpoint: Checkpoint,
+    mut sealer: Sealer,
+    mut jobs: mpsc::Receiver<Queued>,
+) {
     let mut batch = Vec::with_capacity(BATCH_JOBS_MAX);
     while jobs.recv_many(&mut batch, BATCH_JOBS_MAX).await > 0 {
         histogram!("carnet_store_batch_writes").record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        commit(&mut connection, &mut batch).await;
+        commit(&mut connection, &mut sealer, &mut batch).await;
         checkpoint.after_commit(&mut connection).await;
     }
 }
 
 /// Runs one batch. Whoever's job held hears of the commit; whoever's failed hears why.
-async fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Queued>) {
+async fn commit(connection: &mut SqliteConnection, sealer: &mut Sealer, batch: &mut Vec<Queued>) {
     let mut tx = Tx::batch(connection);
     let mut held = Vec::with_capacity(batch.len());
     let mut waiting = batch.drain(..);
-    let outcome = match run_all(&mut tx, &mut waiting, &mut held).await {
-        Ok(()) => {
-            journal::write_pending(&mut tx);
-            tx.commit().await
-        }
+    let outcome = match run_all(&mut tx, sealer, &mut waiting, &mut held).await {
+        Ok(()) => tx.commit().await,
         Err(error) => {
             tx.abandon().await;
             Err(error)
@@ -119,10 +121,10 @@ async fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Queued>) {
 /// Errors: the transaction as a whole is lost.
 async fn run_all(
     tx: &mut Tx<'_>,
+    sealer: &mut Sealer,
     waiting: &mut impl Iterator<Item = Queued>,
     held: &mut Vec<Done>,
 ) -> Result<(), Error> {
-    journal::begin(tx).await?;
     for Queued { job, done } in waiting {
         let mark = tx.mark();
         // A job that panics is undone like one that fails: nobody else's write is lost with it.
@@ -141,7 +143,7 @@ async fn run_all(
             }
         }
     }
-    Ok(())
+    sealer.seal(tx).await
 }
 
 #[cfg(test)]
@@ -151,13 +153,14 @@ mod tests {
     use super::*;
     use crate::spool::Spooled;
     use crate::store::Store;
-    use crate::store::connect::Room;
+    use crate::store::connect::{Journaling, Room};
     use crate::store::executor::Param;
-    use crate::store::journal::{JournalRow, list_after};
+    use crate::store::journal::{PendingLine, append, list_after};
 
     async fn store(folder: &Path) -> Store {
         let room = Room { bytes_max: 0, free_bytes_min: 0 };
-        Store::open_sqlite(&folder.join("carnet.db"), &folder.join("documents"), room).await.unwrap()
+        let journaling = Journaling::Continued { key: folder.join("journal.key") };
+        Store::open_sqlite(&folder.join("carnet.db"), &folder.join("documents"), room, journaling).await.unwrap()
     }
 
     const INSERT: &str = "INSERT INTO dossier (dossier_id, opened_us, state) VALUES ($1, 0, 'activated')";
@@ -179,9 +182,8 @@ mod tests {
     }
 
     fn note(tx: &mut Tx<'_>, line: &str) {
-        let position = journal::last(tx).position + 1;
         let (at, dossier_id) = (jiff::Timestamp::UNIX_EPOCH, String::new());
-        journal::append(tx, JournalRow { position, at, dossier_id, line: line.to_owned(), seal: vec![0; 32] });
+        append(tx, PendingLine { at, dossier_id, line: line.to_owned() });
     }
 
     /// Holds the writer until all of `writes` are in its queue, so that they share a batch; the write that held it may
@@ -194,7 +196,7 @@ mod tests {
     }
 
     fn names_len(tx: &mut Tx<'_>) -> usize {
-        tx.journal().rows.len()
+        tx.lines().len()
     }
 
     fn twice(tx: &mut Tx<'_>) {

@@ -14,6 +14,7 @@ pub mod error;
 pub mod executor;
 mod group_commit;
 pub mod journal;
+pub mod label;
 pub mod replay;
 pub mod search;
 pub mod submission_set;

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
     use crate::domain::sha::Sha256Hash;
     use crate::refusal::Rule;
-    use crate::store::connect::Room;
+    use crate::store::connect::{Journaling, Room};
 
     fn presented(key: u8, at: Timestamp) -> PresentedAssertion {
         PresentedAssertion {
@@ -114,7 +114,8 @@ mod tests {
     async fn memory_of(folder: &tempfile::TempDir, bytes_max: u64) -> SharedMemory {
         let room = Room { bytes_max, free_bytes_min: 0 };
         let documents = folder.path().join("documents");
-        SharedMemory::new(Store::open_sqlite(&folder.path().join("carnet.db"), &documents, room).await.unwrap())
+        let file = folder.path().join("carnet.db");
+        SharedMemory::new(Store::open_sqlite(&file, &documents, room, Journaling::Read).await.unwrap())
     }
 
     #[tokio::test]

@@ -3,6 +3,7 @@
 //! What a permit hides is outside the statement that finds, counts and pages: it never reaches a row, a total
 //! or a link. Source: F.4 (13 to 16), E.5.
 
+use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use uuid::Uuid;
@@ -12,13 +13,12 @@ use super::document_entry::{COLUMNS, read_entries};
 use super::error::Error;
 use super::executor::{Param, Tx};
 use super::volume::Location;
-use crate::access::decide::{Act, Consult, Permit, SetList};
+use crate::access::decide::{Act, Consult, Permit};
 use crate::access::visibility::Visibility;
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
-use crate::identity::caller::CallerId;
 
 /// What a search found: how many in all, and the page asked for.
 #[derive(Debug, Default)]
@@ -46,8 +46,8 @@ pub async fn find(tx: &mut Tx<'_>, permit: &Permit<Consult>, criteria: &Criteria
 }
 
 /// Asks what [`find`] asks when it finds nothing, of no record: absent and hidden are to take the same statements.
-pub async fn find_nothing(tx: &mut Tx<'_>, holder: CallerId, criteria: &Criteria) -> Result<(), Error> {
-    count(tx, NO_DOSSIER, &Visibility::nothing(holder), criteria).await.map(drop)
+pub async fn find_nothing(tx: &mut Tx<'_>, nothing: &Visibility, criteria: &Criteria) -> Result<(), Error> {
+    count(tx, NO_DOSSIER, nothing, criteria).await.map(drop)
 }
 
 async fn count(
@@ -74,8 +74,8 @@ pub async fn find_one<A: Act>(
 }
 
 /// Asks what [`find_one`] asks when it finds nothing, of no record.
-pub async fn find_no_one(tx: &mut Tx<'_>, holder: CallerId, name: &EntryName) -> Result<(), Error> {
-    select_one(tx, NO_DOSSIER, &Visibility::nothing(holder), name).await.map(drop)
+pub async fn find_no_one(tx: &mut Tx<'_>, nothing: &Visibility, name: &EntryName) -> Result<(), Error> {
+    select_one(tx, NO_DOSSIER, nothing, name).await.map(drop)
 }
 
 async fn select_one(
@@ -95,16 +95,6 @@ async fn select_one(
     one.push_visibility("e", visibility);
     let rows = one.fetch_all(tx).await?;
     Ok(read_entries(tx, &rows, visibility).await?.pop())
-}
-
-/// One entry of the record whatever hides it: for the patient's own acts, which no label stands against.
-pub async fn find_by_owner(
-    tx: &mut Tx<'_>,
-    permit: &Permit<SetList>,
-    name: &EntryName,
-) -> Result<Option<DocumentEntry>, Error> {
-    let visibility = Visibility::whole(permit.holder().clone());
-    Ok(select_one(tx, permit.dossier(), &visibility, name).await?.map(|(entry, _)| entry))
 }
 
 /// By which name one entry is asked for.
@@ -135,7 +125,7 @@ fn push_conditions(composer: &mut Composer, visibility: &Visibility, criteria: &
     push_codes(composer, ("e.facility_system", "e.facility_code"), &criteria.facilities);
     push_codes(composer, ("e.setting_system", "e.setting_code"), &criteria.settings);
     push_below(composer, EVENTS, &criteria.events);
-    push_labels(composer, &criteria.labels);
+    push_labels(composer, &criteria.labels, visibility.at);
     push_exists(composer, AUTHOR_IDS, criteria.author_ids.iter().map(|id| id.as_str().into()).collect());
     push_like(composer, "a.family_folded", &criteria.author_families);
     push_like(composer, "a.given_folded", &criteria.author_givens);
@@ -202,7 +192,7 @@ fn push_codes(composer: &mut Composer, (system, code): (&'static str, &'static s
 }
 
 /// The record that nobody has.
-const NO_DOSSIER: DossierId = DossierId(Uuid::nil());
+pub(super) const NO_DOSSIER: DossierId = DossierId(Uuid::nil());
 
 /// As read by `document_entry::read`: what nothing visible replaced is in force.
 const SEEN_STATUS: &str =
@@ -234,7 +224,7 @@ fn push_exists(composer: &mut Composer, start: &'static str, values: Vec<Param>)
 }
 
 /// The level is a column, the visibility labels are rows: FHIR shows both as `securityLabel`.
-fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion]) {
+fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion], at: Timestamp) {
     if wanted.is_empty() {
         return;
     }
@@ -243,7 +233,9 @@ fn push_labels(composer: &mut Composer, wanted: &[CodeCriterion]) {
     composer.push_list(codes());
     composer.push(") OR EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = e.entry_id AND l.label IN (");
     composer.push_list(codes());
-    composer.push(")))");
+    composer.push(")");
+    composer.push_in_force(at);
+    composer.push("))");
 }
 
 /// FHIR string search: starts with, whatever the case and the accents.

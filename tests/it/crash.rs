@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use carnet::clock::Clock;
 use carnet::config::Config;
-use carnet::journal::chain::Verdict;
+use carnet::journal::verify::Verdict;
 use carnet::operation::gateway::Gateway;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 use http::StatusCode;

@@ -133,9 +133,7 @@ async fn a_structure_names_its_real_user_and_stays_who_answers_for_it() {
     let answer = hospital.send(Method::POST, "", &headers, Document::discharge_letter().bundle().to_string()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     let line = gateway.last_line().await;
-    for part in
-        ["\"kind\":\"structure\"", "AUTOMATE", "Automate modèle 3", "\"hidden_from_legal_representatives\":true"]
-    {
+    for part in ["\"kind\":\"structure\"", "AUTOMATE", "Automate modèle 3", "\"connection\":\"secret\""] {
         assert!(line.contains(part), "{part}: {line}");
     }
 }
@@ -231,7 +229,7 @@ async fn a_line_of_the_list_is_read_with_a_token_of_its_patient_alone() {
     }
     assert_eq!(read, [StatusCode::OK, StatusCode::NOT_FOUND]);
     let line = gateway.last_line().await;
-    assert!(line.contains("\"dossier\":\"unknown\"") && line.contains("not_found"), "{line}");
+    assert!(line.contains("denied") && line.contains("of another patient"), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use super::report::Report;
 use super::{Grounds, rights};
 use crate::config::StructureClass;
 use crate::domain::code::Code;
-use crate::identity::caller::{Caller, PurposeHeaders};
+use crate::identity::caller::{Caller, CallerHeaders};
 use crate::tls::client_certificate::serial_hex;
 use crate::tls::key_purpose::KeyPurpose;
 use crate::tls::signature_certificate::SignatureCertificate;
@@ -54,7 +54,7 @@ pub(super) fn judge(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Report {
 fn call(chain: &[CertificateDer<'_>], grounds: &Grounds) -> Result<(), crate::refusal::Refusal> {
     let presented = grounds.verifier.present(chain, grounds.now);
     let certificate = presented.as_ref().as_ref().map_err(|refused| refused.refusal.clone())?;
-    Caller::identify(certificate, None, PurposeHeaders::default(), &grounds.structures).map(|_| ())
+    Caller::identify(certificate, None, CallerHeaders::default(), &grounds.structures).map(|_| ())
 }
 
 fn kind(certificate: &X509Certificate<'_>, purpose: KeyPurpose, subject: Option<&Subject>) -> String {

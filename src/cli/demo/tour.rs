@@ -9,13 +9,13 @@ use super::legacy::write_package;
 use super::stage::{Answer, Stage};
 use crate::cda::header::CdaHeader;
 use crate::cli::import::{Mode, import};
-use crate::cli::journal::sentence;
+use crate::cli::journal::{sentence, verdict_words};
 use crate::cli::message::{Provided, consent, new_oid, provision_for, provision_mask};
 use crate::cli::say;
 use crate::cli::specimen::Specimen;
 use crate::domain::code::Code;
 use crate::domain::ids::UniqueId;
-use crate::journal::chain::Verdict;
+use crate::journal::verify::Verdict;
 use crate::xdm::folder::list_sources;
 
 /// Walks the tour. `true` when every step went as told.
@@ -254,10 +254,10 @@ impl Tour<'_> {
         }
         let verdict = gateway.verify_journal().await?;
         let text = match &verdict {
-            Verdict::Intact { lines, head } => {
+            Verdict::Intact { lines, head, .. } => {
                 format!("{lines} lines, each sealed with the one before; head {}…", &head[..16])
             }
-            Verdict::Broken { position, problem } => format!("line {position}: {problem}"),
+            broken => verdict_words(broken),
         };
         self.check(matches!(verdict, Verdict::Intact { .. }), &text);
         Ok(())

@@ -1,4 +1,4 @@
-//! Consent -> a line of the patient's list, or the mask of one document (TD0.3 by FHIR).
+//! Consent -> a line of the patient's list, or a label of one document (TD0.3, TD3.3a, TD3.3b by FHIR).
 //!
 //! No guide defines these resources yet; this is the form that this server reads:
 //!
@@ -6,19 +6,23 @@
 //! |---|---|
 //! | permit, one actor PS_IdNat or Struct_IdNat | authorisation |
 //! | permit, one actor PS_IdNat of role PCP (v3-ParticipationFunction) | médecin traitant |
+//! | permit, one actor of [`DELEGATE_SYSTEM`] and role GUARD or CAREGIVER (v3-RoleClass) | legal representative, aidant |
+//! | permit, both emergency purposes, security label MASQUE_PS | masked documents are seen in emergencies |
 //! | deny, one actor PS_IdNat | block |
 //! | deny, one purpose `bris_de_glace` or `centre_15` of TRE_R248 | opposition |
-//! | deny, one data `DocumentReference/ID` | MASQUE_PS on that document |
+//! | deny, one class DocumentReference | documents are masked as they come |
+//! | deny, one data `DocumentReference/ID`, at most one security label of TRE_A07 | that label, or MASQUE_PS |
 //!
 //! Anything beside these in a provision would change what it means, and is refused. Source: contract 4; F.2, C.4.
 
-use fhirkit::r4::{Consent, ConsentProvision, Resource};
+use fhirkit::r4::{Coding, Consent, ConsentProvision, Reference, Resource};
 
 use super::Message;
 use super::parties::Subject;
-use super::reading::{Reading, Scope, Text as _};
+use super::reading::{Reading, Scope, Text as _, system_and_value};
 use crate::domain::author::Identifier;
-use crate::domain::consent::{ConsentKind, Grantee};
+use crate::domain::confidentiality::{VISIBILITY_OID, VisibilityLabel};
+use crate::domain::consent::{ConsentKind, Delegate, DelegateRole, Grantee};
 use crate::domain::dtm::Dtm;
 use crate::domain::ids::{ConsentId, LogicalId};
 use crate::domain::ins::Ins;
@@ -107,13 +111,12 @@ impl Reading<'_> {
     fn provision(&mut self, provision: &ConsentProvision, scope: Scope<'_>) -> Option<Provision> {
         let others = [
             !provision.action.is_empty(),
-            !provision.security_label.is_empty(),
-            !provision.class.is_empty(),
             !provision.code.is_empty(),
             !provision.provision.is_empty(),
             provision.data_period.is_some(),
         ];
-        let counts = (provision.actor.len(), provision.purpose.len(), provision.data.len());
+        let actors_and_purposes = (provision.actor.len(), provision.purpose.len());
+        let (labels, class) = (provision.security_label.len(), provision.class.len());
         let permits = match provision.type_.text() {
             Some("permit") => true,
             Some("deny") => false,
@@ -122,18 +125,21 @@ impl Reading<'_> {
                 return None;
             }
         };
-        match (permits, counts) {
+        match (permits, actors_and_purposes, provision.data.len(), labels, class) {
             _ if others.contains(&true) => self.unreadable(),
-            (_, (1, 0, 0)) => self.line_about_actor(provision, permits, scope).map(Provision::List),
-            (false, (0, 1, 0)) => self.opposition(provision).map(Provision::List),
-            (false, (0, 0, 1)) => self.masked_document(provision).map(Provision::Mask),
+            (_, (1, 0), 0, 0, 0) => self.line_about_actor(provision, permits, scope).map(Provision::List),
+            (true, (0, 2), 0, 1, 0) => self.masked_in_emergencies(provision).map(Provision::List),
+            (false, (0, 1), 0, 0, 0) => self.opposition(provision).map(Provision::List),
+            (false, (0, 0), 0, 0, 1) => self.mask_by_default(provision).map(Provision::List),
+            (false, (0, 0), 1, 0 | 1, 0) => self.label_of_document(provision),
             _ => self.unreadable(),
         }
     }
 
     fn unreadable<T>(&mut self) -> Option<T> {
-        let expected = "permit or deny with one actor; deny with one purpose; or deny with one data reference; \
-                        and nothing else";
+        let expected = "permit or deny with one actor; permit with both emergency purposes and MASQUE_PS; deny with one \
+                        purpose, with class DocumentReference, or with one data reference and at most one label; and \
+                        nothing else";
         self.refuse(Rule::ConsentForm, "Consent.provision", "another combination", expected);
         None
     }
@@ -147,11 +153,19 @@ impl Reading<'_> {
         const PLACE: &str = "Consent.provision.actor[0].reference";
         let actor = provision.actor.first()?;
         let reference = actor.reference.as_ref()?;
+        let role_is = |code| {
+            let codings = || actor.role.iter().flat_map(|role| &role.coding);
+            codings().any(|coding| coding.code.text() == Some(code))
+        };
+        for (code, role) in DELEGATES {
+            if permits && role_is(code) {
+                return self.delegation(reference, role, PLACE);
+            }
+        }
         let author = self.author(reference, PLACE, scope)?;
         let ids = [author.person.and_then(|person| person.id), author.institution.and_then(|it| it.id)];
         let named = ids.into_iter().flatten().find_map(|id| grantee_of(&id));
-        let is_pcp = actor.role.iter().flat_map(|role| &role.coding).any(|coding| coding.code.text() == Some("PCP"));
-        match (permits, is_pcp, named) {
+        match (permits, role_is("PCP"), named) {
             (true, true, Some(Grantee::Professional(ps))) => Some(ConsentKind::MedecinTraitant(ps)),
             (true, false, Some(grantee)) => Some(ConsentKind::Authorisation(grantee)),
             (false, false, Some(Grantee::Professional(ps))) => Some(ConsentKind::Block(ps)),
@@ -165,10 +179,7 @@ impl Reading<'_> {
     }
 
     fn opposition(&mut self, provision: &ConsentProvision) -> Option<ConsentKind> {
-        let purpose = provision.purpose.first()?;
-        let system = self.system(purpose.system.text().unwrap_or_default());
-        let known_system = PURPOSE_OIDS.contains(&system.as_str()) || system.contains("TRE_R248");
-        match purpose.code.text().filter(|_| known_system) {
+        match self.purpose(provision.purpose.first()?) {
             Some("bris_de_glace") => Some(ConsentKind::OppositionBrisDeGlace),
             Some("centre_15") => Some(ConsentKind::OppositionCentre15),
             _ => {
@@ -179,7 +190,63 @@ impl Reading<'_> {
         }
     }
 
-    fn masked_document(&mut self, provision: &ConsentProvision) -> Option<LogicalId> {
+    /// The code of a purpose of TRE_R248.
+    fn purpose<'p>(&self, purpose: &'p Coding) -> Option<&'p str> {
+        let system = self.system(purpose.system.text().unwrap_or_default());
+        let known_system = PURPOSE_OIDS.contains(&system.as_str()) || system.contains("TRE_R248");
+        purpose.code.text().filter(|_| known_system)
+    }
+
+    fn delegation(&mut self, reference: &Reference, role: DelegateRole, place: &str) -> Option<ConsentKind> {
+        let identifier = reference.identifier.as_deref().and_then(system_and_value);
+        let id = identifier.filter(|(system, _)| *system == DELEGATE_SYSTEM).and_then(|(_, value)| value.parse().ok());
+        if id.is_none() {
+            let expected = format!("an identifier of {DELEGATE_SYSTEM}: 1 to 64 letters, digits and ._:-");
+            self.refuse(Rule::ConsentForm, place, "another identifier", expected);
+        }
+        id.map(|id| ConsentKind::Delegation(Delegate { role, id }))
+    }
+
+    /// Both purposes, for the switch is one (F.2, MASKED).
+    fn masked_in_emergencies(&mut self, provision: &ConsentProvision) -> Option<ConsentKind> {
+        let mut purposes: Vec<_> = provision.purpose.iter().filter_map(|purpose| self.purpose(purpose)).collect();
+        purposes.sort_unstable();
+        let label = self.label(provision.security_label.first()?)?;
+        if purposes == ["bris_de_glace", "centre_15"] && label == VisibilityLabel::MasquePs {
+            Some(ConsentKind::MaskedInEmergencies)
+        } else {
+            self.unreadable()
+        }
+    }
+
+    fn mask_by_default(&mut self, provision: &ConsentProvision) -> Option<ConsentKind> {
+        if provision.class.first()?.code.text() == Some("DocumentReference") {
+            return Some(ConsentKind::MaskByDefault);
+        }
+        self.refuse(Rule::ConsentForm, "Consent.provision.class[0]", "another class", "DocumentReference");
+        None
+    }
+
+    fn label_of_document(&mut self, provision: &ConsentProvision) -> Option<Provision> {
+        let document = self.labelled_document(provision);
+        let label = match provision.security_label.first() {
+            Some(coding) => self.label(coding),
+            None => Some(VisibilityLabel::MasquePs),
+        };
+        Some(Provision::Label { document: document?, label: label? })
+    }
+
+    fn label(&mut self, coding: &Coding) -> Option<VisibilityLabel> {
+        let of_visibility = self.system(coding.system.text().unwrap_or_default()) == VISIBILITY_OID;
+        let label = coding.code.text().filter(|_| of_visibility).and_then(VisibilityLabel::from_code);
+        if label.is_none() {
+            let expected = "MASQUE_PS, INVISIBLE_PATIENT or INVISIBLE_REPRESENTANTS_LEGAUX of TRE_A07";
+            self.refuse(Rule::ConsentForm, "Consent.provision.securityLabel[0]", "another label", expected);
+        }
+        label
+    }
+
+    fn labelled_document(&mut self, provision: &ConsentProvision) -> Option<LogicalId> {
         let reference = provision.data.first()?.reference.as_ref().and_then(|reference| reference.reference.text());
         let id = reference.and_then(|text| text.rsplit_once("DocumentReference/")).and_then(|(_, id)| id.parse().ok());
         if id.is_none() {
@@ -198,6 +265,13 @@ fn grantee_of(id: &Identifier) -> Option<Grantee> {
         _ => None,
     }
 }
+
+/// System of the ids by which the portal knows legal representatives and aidants.
+pub const DELEGATE_SYSTEM: &str = "urn:carnet:delegate";
+
+/// Codes of v3-RoleClass.
+pub const DELEGATES: [(&str, DelegateRole); 2] =
+    [("GUARD", DelegateRole::LegalRepresentative), ("CAREGIVER", DelegateRole::Aidant)];
 
 /// Real messages carry the first, the published terminology has the second (T-2).
 const PURPOSE_OIDS: [&str; 2] = ["1.2.250.1.213.1.1.4.248", "1.2.250.1.213.1.1.4.336"];
@@ -291,11 +365,50 @@ mod tests {
     }
 
     #[test]
-    fn a_denied_document_is_a_mask() {
+    fn delegates_are_read_by_their_role_and_by_the_portals_own_id() {
+        for (code, role) in DELEGATES {
+            let provision = |system: &str, id: &str| {
+                json!({"type": "permit", "actor": [{"role": {"coding": [{"code": code}]},
+                       "reference": {"identifier": {"system": system, "value": id}}}]})
+            };
+            let kind = ConsentKind::Delegation(Delegate { role, id: "ens-42".parse().unwrap() });
+            assert_eq!(read(&provision(DELEGATE_SYSTEM, "ens-42")), Ok(Provision::List(kind)));
+            for bad in [provision("urn:oid:1.2.3", "ens-42"), provision(DELEGATE_SYSTEM, "a b")] {
+                assert_eq!(place_of_refusal(&bad), "Consent.provision.actor[0].reference");
+            }
+        }
+    }
+
+    #[test]
+    fn the_switches_of_masked_documents_are_read() {
+        let purpose = |code: &str| json!({"system": format!("urn:oid:{}", PURPOSE_OIDS[0]), "code": code});
+        let masked = json!([{"system": format!("urn:oid:{VISIBILITY_OID}"), "code": "MASQUE_PS"}]);
+        let both = json!([purpose("centre_15"), purpose("bris_de_glace")]);
+        let permit = |purposes: &Value| json!({"type": "permit", "purpose": purposes, "securityLabel": masked});
+        assert_eq!(read(&permit(&both)), Ok(Provision::List(ConsentKind::MaskedInEmergencies)));
+        let twice = json!([purpose("centre_15"), purpose("centre_15")]);
+        assert_eq!(place_of_refusal(&permit(&twice)), "Consent.provision");
+        let class = |code: &str| {
+            let system = "http://hl7.org/fhir/resource-types";
+            json!({"type": "deny", "class": [{"system": system, "code": code}]})
+        };
+        assert_eq!(read(&class("DocumentReference")), Ok(Provision::List(ConsentKind::MaskByDefault)));
+        assert_eq!(place_of_refusal(&class("Observation")), "Consent.provision.class[0]");
+    }
+
+    #[test]
+    fn a_denied_document_bears_a_label() {
         let data =
             json!([{"meaning": "instance", "reference": {"reference": format!("DocumentReference/{DOCUMENT}")}}]);
-        let mask = Provision::Mask(DOCUMENT.parse().unwrap());
-        assert_eq!(read(&json!({"type": "deny", "data": data})), Ok(mask));
+        let labelled = |label| Ok(Provision::Label { document: DOCUMENT.parse().unwrap(), label });
+        assert_eq!(read(&json!({"type": "deny", "data": data})), labelled(VisibilityLabel::MasquePs));
+        for label in VisibilityLabel::ALL {
+            let security = json!([{"system": format!("urn:oid:{VISIBILITY_OID}"), "code": label.code()}]);
+            assert_eq!(read(&json!({"type": "deny", "data": data, "securityLabel": security})), labelled(label));
+        }
+        let unknown = json!([{"system": format!("urn:oid:{VISIBILITY_OID}"), "code": "N"}]);
+        let place = place_of_refusal(&json!({"type": "deny", "data": data, "securityLabel": unknown}));
+        assert_eq!(place, "Consent.provision.securityLabel[0]");
         assert_eq!(place_of_refusal(&json!({"type": "permit", "data": data})), "Consent.provision");
         let other = json!([{"meaning": "instance", "reference": {"reference": "DocumentReference/x"}}]);
         assert_eq!(place_of_refusal(&json!({"type": "deny", "data": other})), "Consent.provision.data[0].reference");

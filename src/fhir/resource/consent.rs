@@ -1,4 +1,4 @@
-//! A line of the patient's list, or the mask of a document -> Consent.
+//! A line of the patient's list, or a label of a document -> Consent.
 //!
 //! No guide says how (domain T: "Consent à préciser"), so the shape is ours and as close to IHE PCF as the
 //! content allows: `category` names the kind of line in the words of the store, `provision` says permit or
@@ -11,15 +11,16 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::datatype::{CodeableConcept, Coding, Identifier, Period, Reference};
-use crate::domain::consent::{Consent as Line, ConsentKind, DeclaredBy, Grantee};
+use crate::domain::confidentiality::{VISIBILITY_OID, VisibilityLabel};
+use crate::domain::consent::{Consent as Line, ConsentKind, DeclaredBy, Delegate, DelegateId, Grantee};
 use crate::domain::ids::LogicalId;
 use crate::domain::ins::Ins;
 use crate::domain::national_id::{PS_ID_NAT_OID, PsIdNat, STRUCT_ID_NAT_OID, StructIdNat};
-use crate::operation::outcome::{ConsentOutcome, ConsentState};
+use crate::fhir::read::consent::{DELEGATE_SYSTEM, DELEGATES};
+use crate::operation::outcome::{ConsentOutcome, ConsentState, label_id};
 
-/// System of `category`: `ConsentKind::word`, and [`MASK`].
+/// System of `category`: `ConsentKind::word`, or the label of a document in lower case.
 const CATEGORY_SYSTEM: &str = "urn:carnet:consent-category";
-const MASK: &str = "masque_ps";
 const SCOPE_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/consentscope";
 /// TRE_R248, as tokens carry it (T-2).
 const PURPOSE_SYSTEM: &str = "urn:oid:1.2.250.1.213.1.1.4.248";
@@ -29,6 +30,9 @@ const FUNCTION_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-Particip
 /// Primary care physician: the médecin traitant.
 const PRIMARY_CARE: &str = "PCP";
 const PARTICIPATION_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
+/// Primary information recipient.
+const RECIPIENT: &str = "PRCP";
+const ROLE_CLASS_SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-RoleClass";
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "resourceType", rename_all = "camelCase")]
@@ -41,11 +45,15 @@ pub struct Consent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     date_time: Option<String>,
     performer: [Reference<'a>; 1],
+    /// Where a professional declared it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    organization: Vec<Reference<'a>>,
     policy_rule: CodeableConcept<'a>,
     provision: Provision<'a>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Provision<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -53,8 +61,12 @@ struct Provision<'a> {
     period: Option<Period>,
     #[serde(skip_serializing_if = "Option::is_none")]
     actor: Option<[Actor<'a>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purpose: Option<[Coding<'a>; 1]>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    security_label: Vec<Coding<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    purpose: Vec<Coding<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    class: Vec<Coding<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<[Data<'a>; 1]>,
 }
@@ -71,7 +83,7 @@ struct Data<'a> {
     reference: Reference<'a>,
 }
 
-/// The id of the Consent of an outcome: the line's, or that of the masked document.
+/// The id of the Consent of an outcome.
 pub fn id_of(outcome: &ConsentOutcome) -> String {
     outcome.id().to_string()
 }
@@ -79,31 +91,15 @@ pub fn id_of(outcome: &ConsentOutcome) -> String {
 pub fn write(outcome: &ConsentOutcome, now: Timestamp) -> Consent<'_> {
     match outcome {
         ConsentOutcome::List { patient, consent } => of_line(patient, consent, now),
-        ConsentOutcome::Mask { patient, document, state } => of_mask(patient, *document, *state),
+        ConsentOutcome::Label { patient, document, label, state } => of_label(patient, *document, *label, *state),
     }
 }
 
 fn of_line<'a>(patient: &'a Ins, line: &'a Line, now: Timestamp) -> Consent<'a> {
-    let role = match &line.kind {
-        ConsentKind::MedecinTraitant(_) => CodeableConcept::of(FUNCTION_SYSTEM, PRIMARY_CARE),
-        _ => CodeableConcept::of(PARTICIPATION_SYSTEM, "PRCP"),
-    };
-    let (kind, actor, purpose) = match &line.kind {
-        ConsentKind::Authorisation(Grantee::Structure(structure)) => ("permit", Some(organization(structure)), None),
-        ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => {
-            ("permit", Some(professional(ps)), None)
-        }
-        ConsentKind::Block(ps) => ("deny", Some(professional(ps)), None),
-        ConsentKind::OppositionBrisDeGlace => ("deny", None, Some(BRIS_DE_GLACE)),
-        ConsentKind::OppositionCentre15 => ("deny", None, Some(CENTRE_15)),
-    };
-    let actor = actor.map(|reference| [Actor { role, reference }]);
-    let purpose = purpose
-        .map(|code| [Coding { system: Some(Cow::Borrowed(PURPOSE_SYSTEM)), code: Cow::Borrowed(code), display: None }]);
     let period = Period { start: Some(line.since.to_string()), end: line.until.map(|until| until.to_string()) };
-    let performer = match &line.declared_by {
-        DeclaredBy::Patient => Reference::to_patient(patient),
-        DeclaredBy::Professional(ps) => professional(ps),
+    let (performer, organization) = match &line.declared_by {
+        DeclaredBy::Patient => (Reference::to_patient(patient), None),
+        DeclaredBy::Professional { id, structure } => (professional(id), structure.as_ref().map(organization)),
     };
     // An ended line stays readable; one that starts later is active already, for nothing has to be done.
     let ended = line.until.is_some_and(|until| until <= now);
@@ -113,22 +109,61 @@ fn of_line<'a>(patient: &'a Ins, line: &'a Line, now: Timestamp) -> Consent<'a> 
         category: [CodeableConcept::of(CATEGORY_SYSTEM, line.kind.word())],
         date_time: Some(line.since.to_string()),
         performer: [performer],
-        provision: Provision { kind, period: Some(period), actor, purpose, data: None },
+        organization: organization.into_iter().collect(),
+        provision: Provision { period: Some(period), ..provision_of(&line.kind) },
         ..shell(patient)
     }
 }
 
-fn of_mask(patient: &Ins, document: LogicalId, state: ConsentState) -> Consent<'_> {
+fn provision_of(kind: &ConsentKind) -> Provision<'_> {
+    let about = |kind, system, role, reference| {
+        let actor = Actor { role: CodeableConcept::of(system, role), reference };
+        Provision { kind, actor: Some([actor]), ..Provision::default() }
+    };
+    let purpose = |code| coding(PURPOSE_SYSTEM, code);
+    match kind {
+        ConsentKind::Authorisation(Grantee::Structure(structure)) => {
+            about("permit", PARTICIPATION_SYSTEM, RECIPIENT, organization(structure))
+        }
+        ConsentKind::Authorisation(Grantee::Professional(ps)) => {
+            about("permit", PARTICIPATION_SYSTEM, RECIPIENT, professional(ps))
+        }
+        ConsentKind::MedecinTraitant(ps) => about("permit", FUNCTION_SYSTEM, PRIMARY_CARE, professional(ps)),
+        ConsentKind::Block(ps) => about("deny", PARTICIPATION_SYSTEM, RECIPIENT, professional(ps)),
+        ConsentKind::Delegation(Delegate { role, id }) => {
+            let (code, _) = DELEGATES[usize::from(DELEGATES[0].1 != *role)];
+            about("permit", ROLE_CLASS_SYSTEM, code, delegate(id))
+        }
+        ConsentKind::OppositionBrisDeGlace => {
+            Provision { kind: "deny", purpose: vec![purpose(BRIS_DE_GLACE)], ..Provision::default() }
+        }
+        ConsentKind::OppositionCentre15 => {
+            Provision { kind: "deny", purpose: vec![purpose(CENTRE_15)], ..Provision::default() }
+        }
+        ConsentKind::MaskedInEmergencies => Provision {
+            kind: "permit",
+            purpose: vec![purpose(BRIS_DE_GLACE), purpose(CENTRE_15)],
+            security_label: vec![visibility(VisibilityLabel::MasquePs)],
+            ..Provision::default()
+        },
+        ConsentKind::MaskByDefault => {
+            let class = vec![coding("http://hl7.org/fhir/resource-types", "DocumentReference")];
+            Provision { kind: "deny", class, ..Provision::default() }
+        }
+    }
+}
+
+fn of_label(patient: &Ins, document: LogicalId, label: VisibilityLabel, state: ConsentState) -> Consent<'_> {
     let reference = Reference::to(format!("DocumentReference/{document}"));
     let data = Some([Data { meaning: "instance", reference }]);
     Consent {
-        id: document.to_string(),
+        id: label_id(document, label).to_string(),
         status: match state {
             ConsentState::Active => "active",
             ConsentState::Inactive => "inactive",
         },
-        category: [CodeableConcept::of(CATEGORY_SYSTEM, MASK)],
-        provision: Provision { kind: "deny", period: None, actor: None, purpose: None, data },
+        category: [CodeableConcept::of(CATEGORY_SYSTEM, category_of(label))],
+        provision: Provision { kind: "deny", security_label: vec![visibility(label)], data, ..Provision::default() },
         ..shell(patient)
     }
 }
@@ -143,8 +178,9 @@ fn shell(patient: &Ins) -> Consent<'_> {
         patient: Reference::to_patient(patient),
         date_time: None,
         performer: [Reference::to_patient(patient)],
+        organization: Vec::new(),
         policy_rule: CodeableConcept { text: Some(Cow::Borrowed(POLICY)), ..CodeableConcept::default() },
-        provision: Provision { kind: "deny", period: None, actor: None, purpose: None, data: None },
+        provision: Provision::default(),
     }
 }
 
@@ -154,6 +190,33 @@ fn professional(ps: &PsIdNat) -> Reference<'_> {
 
 fn organization(structure: &StructIdNat) -> Reference<'_> {
     logical("Organization", STRUCT_ID_NAT_OID, structure.as_str())
+}
+
+/// Somebody without a national identifier, whom the portal alone knows.
+fn delegate(id: &DelegateId) -> Reference<'_> {
+    let system = Some(Cow::Borrowed(DELEGATE_SYSTEM));
+    let identifier = Identifier { system, value: Cow::Borrowed(id.as_str()), ..Identifier::default() };
+    Reference { kind: Some("RelatedPerson"), identifier: Some(identifier), ..Reference::default() }
+}
+
+fn visibility(label: VisibilityLabel) -> Coding<'static> {
+    Coding {
+        system: Some(Cow::Owned(format!("urn:oid:{VISIBILITY_OID}"))),
+        code: Cow::Borrowed(label.code()),
+        display: None,
+    }
+}
+
+fn category_of(label: VisibilityLabel) -> &'static str {
+    match label {
+        VisibilityLabel::MasquePs => "masque_ps",
+        VisibilityLabel::InvisiblePatient => "invisible_patient",
+        VisibilityLabel::InvisibleRepresentantsLegaux => "invisible_representants_legaux",
+    }
+}
+
+fn coding(system: &'static str, code: &'static str) -> Coding<'static> {
+    Coding { system: Some(Cow::Borrowed(system)), code: Cow::Borrowed(code), display: None }
 }
 
 fn logical<'a>(kind: &'static str, oid: &str, value: &'a str) -> Reference<'a> {
@@ -168,6 +231,7 @@ const POLICY: &str = "Code de la santé publique, R. 1111-46 to R. 1111-49";
 mod tests {
     use super::*;
     use crate::config::Limits;
+    use crate::domain::consent::DelegateRole;
     use crate::domain::ids::ConsentId;
     use crate::domain::value_set::Terminology;
     use crate::fhir::read::consent::read_consent;
@@ -193,6 +257,10 @@ mod tests {
         ConsentOutcome::List { patient: sample::ins(), consent }
     }
 
+    fn delegation(role: DelegateRole) -> ConsentKind {
+        ConsentKind::Delegation(Delegate { role, id: "ens-42".parse().unwrap() })
+    }
+
     async fn read_back(outcome: &ConsentOutcome) -> ConsentProvision {
         let text = serde_json::to_vec(&write(outcome, now())).unwrap();
         let spool = SpoolSettings { directory: std::sync::Arc::new(std::env::temp_dir()), memory_bytes_max: 1 << 20 };
@@ -216,12 +284,18 @@ mod tests {
             ConsentKind::Block(ps),
             ConsentKind::OppositionBrisDeGlace,
             ConsentKind::OppositionCentre15,
+            ConsentKind::MaskedInEmergencies,
+            ConsentKind::MaskByDefault,
+            delegation(DelegateRole::LegalRepresentative),
+            delegation(DelegateRole::Aidant),
         ] {
             assert_eq!(read_back(&line(kind.clone(), None)).await, ConsentProvision::List(kind));
         }
         let document = LogicalId::new();
-        let mask = ConsentOutcome::Mask { patient: sample::ins(), document, state: ConsentState::Active };
-        assert_eq!(read_back(&mask).await, ConsentProvision::Mask(document));
+        for label in VisibilityLabel::ALL {
+            let shown = ConsentOutcome::Label { patient: sample::ins(), document, label, state: ConsentState::Active };
+            assert_eq!(read_back(&shown).await, ConsentProvision::Label { document, label });
+        }
     }
 
     #[test]
@@ -235,6 +309,9 @@ mod tests {
             (ConsentKind::Block(ps), "deny"),
             (ConsentKind::OppositionBrisDeGlace, "deny"),
             (ConsentKind::OppositionCentre15, "deny"),
+            (ConsentKind::MaskedInEmergencies, "permit"),
+            (ConsentKind::MaskByDefault, "deny"),
+            (delegation(DelegateRole::Aidant), "permit"),
         ] {
             let word = kind.word();
             let json = json(&line(kind, None));
@@ -253,7 +330,8 @@ mod tests {
     #[test]
     fn a_mask_denies_one_document() {
         let document = LogicalId::new();
-        let mask = ConsentOutcome::Mask { patient: sample::ins(), document, state: ConsentState::Active };
+        let (label, state) = (VisibilityLabel::MasquePs, ConsentState::Active);
+        let mask = ConsentOutcome::Label { patient: sample::ins(), document, label, state };
         let json = json(&mask);
         assert_eq!(json["id"], document.to_string());
         let reference = &json["provision"]["data"][0]["reference"]["reference"];

@@ -90,10 +90,10 @@ fn structures_with(id: &str, class: StructureClass) -> Structures {
 }
 
 fn identify(subject: Subject, token: Option<Token>) -> Result<Caller, Refusal> {
-    identify_with(subject, token, PurposeHeaders::default())
+    identify_with(subject, token, CallerHeaders::default())
 }
 
-fn identify_with(subject: Subject, token: Option<Token>, headers: PurposeHeaders<'_>) -> Result<Caller, Refusal> {
+fn identify_with(subject: Subject, token: Option<Token>, headers: CallerHeaders<'_>) -> Result<Caller, Refusal> {
     Caller::identify(&certificate(subject), token, headers, &structures())
 }
 
@@ -132,7 +132,7 @@ fn the_certificate_of_a_legal_entity_speaks_for_its_sites_alone() {
     let certificate = certificate(hospital(EJ));
     let token = Some(token(StatedMode::Indirecte, hospital(EJ)));
     let bare = Structures::new(crate::config::StructureClasses::new(), Arc::default());
-    let refusal = Caller::identify(&certificate, token, PurposeHeaders::default(), &bare).unwrap_err();
+    let refusal = Caller::identify(&certificate, token, CallerHeaders::default(), &bare).unwrap_err();
     assert!(refusal.expected.contains("dmp.finess_table"), "{refusal}");
 }
 
@@ -262,12 +262,12 @@ fn occupational_medicine_is_known_by_savoir_faire_or_structure() {
     for service in [EJ, EG] {
         let structures = structures_with(service, StructureClass::OccupationalMedicine);
         let token = token(StatedMode::IndirecteRenforcee, hospital(EJ));
-        let caller = Caller::identify(&certificate(hospital(EJ)), Some(token), PurposeHeaders::default(), &structures);
+        let caller = Caller::identify(&certificate(hospital(EJ)), Some(token), CallerHeaders::default(), &structures);
         let Caller::Air(professional, ..) = caller.unwrap() else { panic!() };
         assert_eq!(professional.practice, Practice::OccupationalMedicine, "{service}");
     }
     let structures = structures_with(EG, StructureClass::OccupationalMedicine);
-    let caller = Caller::identify(&certificate(employee()), None, PurposeHeaders::default(), &structures).unwrap();
+    let caller = Caller::identify(&certificate(employee()), None, CallerHeaders::default(), &structures).unwrap();
     let Caller::Employee(employee, ..) = caller else { panic!() };
     assert_eq!(employee.practice, Practice::OccupationalMedicine);
 }
@@ -276,7 +276,8 @@ fn occupational_medicine_is_known_by_savoir_faire_or_structure() {
 fn the_purpose_is_the_tokens_and_a_header_may_not_say_another() {
     let mut urgent = air();
     urgent.statement.purpose = Purpose::BrisDeGlace { reason: String::new() };
-    let headers = |purpose, reason| PurposeHeaders { purpose, reason };
+    let headers =
+        |purpose, reason| CallerHeaders { purpose: PurposeHeaders { purpose, reason }, ..CallerHeaders::default() };
     let purpose =
         |headers| identify_with(hospital(EG), Some(urgent.clone()), headers).map(|caller| caller.purpose().clone());
     let with = |reason: &str| Purpose::BrisDeGlace { reason: reason.to_owned() };

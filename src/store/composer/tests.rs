@@ -18,7 +18,7 @@ const CLASSES: [&str; 3] = ["10", "11", "31"];
 /// The columns that the condition looks at.
 const SCHEMA: [&str; 3] = [
     "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, depositor_kind TEXT, depositor TEXT)",
-    "CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT)",
+    "CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT, until_us INTEGER)",
     "CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT)",
 ];
 
@@ -43,7 +43,7 @@ async fn the_statement_shows_what_the_predicate_shows_for_every_combination() {
     let holder = CallerId::Professional(HOLDER.parse().unwrap());
     let mut shown_counts = HashSet::new();
     for others in every_others() {
-        let visibility = Visibility { holder: holder.clone(), others };
+        let visibility = Visibility { holder: holder.clone(), others, at: now() };
         let mut composer = Composer::new("SELECT e.entry_id FROM document_entry e WHERE 1 = 1");
         composer.push_visibility("e", &visibility);
         let (text, params) = composer.finish();
@@ -60,6 +60,10 @@ async fn the_statement_shows_what_the_predicate_shows_for_every_combination() {
         shown_counts.insert(found.len());
     }
     assert!(shown_counts.len() > 20, "the combinations do not differ: {shown_counts:?}");
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T10:00:00Z".parse().unwrap()
 }
 
 fn every_entry() -> Vec<Entry> {
@@ -107,8 +111,15 @@ async fn database_of(entries: &[Entry]) -> SqliteConnection {
         let insert = sqlx::query("INSERT INTO document_entry_author VALUES ($1, 'author', $2, NULL)");
         insert.bind(id).bind(author).execute(&mut database).await.unwrap();
         for label in &entry.labels {
-            let insert = sqlx::query("INSERT INTO document_entry_label VALUES ($1, $2)");
-            insert.bind(id).bind(label.code()).execute(&mut database).await.unwrap();
+            // One that ends a moment later is in force like one without end.
+            let until = (id % 2 == 0).then(|| now().as_microsecond() + 1);
+            let insert = sqlx::query("INSERT INTO document_entry_label VALUES ($1, $2, $3)");
+            insert.bind(id).bind(label.code()).bind(until).execute(&mut database).await.unwrap();
+        }
+        // One that has just ended hides from nobody.
+        for label in VisibilityLabel::ALL.iter().filter(|label| !entry.labels.contains(label)) {
+            let insert = sqlx::query("INSERT INTO document_entry_label VALUES ($1, $2, $3)");
+            insert.bind(id).bind(label.code()).bind(now().as_microsecond()).execute(&mut database).await.unwrap();
         }
     }
     database

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+
 use super::{TABLE, kind_word, parse};
 use crate::access::visibility::Visibility;
 use crate::domain::association::{Association, RelationKind};
@@ -56,7 +58,7 @@ struct Item {
 impl Parts {
     async fn load(tx: &mut Tx<'_>, ids: &[i64], visibility: &Visibility) -> Result<Self, Error> {
         let mut parts = Self::default();
-        for row in list_below(tx, LIST_LABELS, ids).await? {
+        for row in list_labels(tx, ids, visibility.at).await? {
             let label = VisibilityLabel::from_code(&row.text(1)?);
             let label = label.ok_or_else(|| Error::inconsistent("document_entry_label", "label"))?;
             parts.labels.entry(row.integer(0)?).or_default().push(label);
@@ -111,6 +113,14 @@ async fn list_below(tx: &mut Tx<'_>, statement: &'static str, ids: &[i64]) -> Re
     let mut composer = Composer::new(before);
     composer.push_list(ids.iter().map(|id| Param::Integer(*id)));
     composer.push(after);
+    composer.fetch_all(tx).await
+}
+
+async fn list_labels(tx: &mut Tx<'_>, ids: &[i64], at: Timestamp) -> Result<Vec<Row>, Error> {
+    let mut composer = Composer::new(LIST_LABELS);
+    composer.push_list(ids.iter().map(|id| Param::Integer(*id)));
+    composer.push(")");
+    composer.push_in_force(at);
     composer.fetch_all(tx).await
 }
 
@@ -291,7 +301,7 @@ pub(in crate::store) const COLUMNS: &str =
   e.sha1, e.sha256, e.size_bytes, e.volume_offset, e.replaced_us";
 
 const LIST_LABELS: &str = "-- store::document_entry::list_labels
-SELECT entry_id, label FROM document_entry_label WHERE entry_id IN ($ids)";
+SELECT l.entry_id, l.label FROM document_entry_label l WHERE l.entry_id IN (";
 
 const LIST_AUTHORS: &str = "-- store::document_entry::list_authors
 SELECT entry_id, position, part, person_kind, person_system, person_id, family, given, institution_system,

@@ -46,7 +46,7 @@ async fn no_mutation_of_a_good_message_breaks_the_server() {
     outcome.unwrap_or_else(|error| panic!("{error}"));
     desk.hospital.deposited(&Document::discharge_letter()).await;
     let verdict = desk.gateway.gateway().verify_journal().await.expect("journal");
-    assert!(matches!(verdict, carnet::journal::chain::Verdict::Intact { .. }), "{verdict:?}");
+    assert!(matches!(verdict, carnet::journal::verify::Verdict::Intact { .. }), "{verdict:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use carnet::access::decide::{Action, RuleId};
 use carnet::access::visibility::{EntryFacts, Others, Readable, Shown, Visibility};
 use carnet::domain::confidentiality::VisibilityLabel;
+use carnet::domain::consent::DelegateRole;
 use carnet::domain::dossier::DossierState;
 use carnet::domain::status::AvailabilityStatus;
 use carnet::domain::value_set::{Terminology, ValueSetName};
 use carnet::identity::caller::{Caller, CallerId, Practice, Purpose};
+use carnet::identity::session::{PortalSession, PortalUser};
 
 use super::super::support::gateway::patient;
-use super::world::{ACTIONS, Authorisation, Decided, Facts, ask, closed, every_caller, matrices};
+use super::world::{ACTIONS, Authorisation, Decided, Facts, KNOWN, ask, closed, every_caller, matrices, now};
 use super::{compare, table};
 
 #[test]
@@ -57,41 +59,110 @@ fn check(action: Action, caller: &Caller, facts: &Facts, decided: &Decided) {
     let permitted = decided.visibility.is_some();
     let place = || format!("{action:?} {:?} of {caller:?}, {facts:?}", decided.rule);
     let is_closed = matches!(facts.state, DossierState::Closed { .. });
-    let about = caller.token().and_then(|token| token.statement.patient.clone());
-    if about.is_some_and(|about| about != patient()) || (is_closed && action != Action::Existence) {
+    let elsewhere = caller.stated_patient().is_some_and(|about| *about != patient());
+    if elsewhere || (is_closed && action != Action::Existence) {
         return assert!(!permitted, "{}", place());
     }
-    let practice = match caller {
-        Caller::Direct(who, ..) => Some(who.practice),
-        Caller::Air(who, ..) => Some(who.practice),
-        _ => None,
+    match caller {
+        Caller::PatientPortal(_, session) => assert_eq!(permitted, portal_may(session, action), "{}", place()),
+        Caller::Operator => assert_eq!(permitted, operator_may(action), "{}", place()),
+        Caller::Employee(..) | Caller::Indirect(..) => check_structure(action, caller, decided, place),
+        Caller::Direct(who, ..) => check_professional(action, caller, who.practice, facts, decided, place),
+        Caller::Air(who, ..) => check_professional(action, caller, who.practice, facts, decided, place),
+    }
+}
+
+/// Everything but other people's documents goes by what is written in F.4 (4 to 6).
+fn portal_may(session: &PortalSession, action: Action) -> bool {
+    let PortalSession::Of { user, .. } = session else {
+        return !reads(action) && !OF_PROFESSIONALS.contains(&action);
+    };
+    let role = match user {
+        PortalUser::Patient => None,
+        PortalUser::Delegate(delegate) if delegate.id.as_str() == KNOWN => Some(delegate.role),
+        PortalUser::Delegate(_) => return false,
     };
     match action {
+        Action::NameRepresentative => false,
+        Action::NameAidant => role != Some(DelegateRole::Aidant),
+        Action::ConcealFromRepresentatives | Action::RevealToRepresentatives => role.is_none(),
+        other => !OF_PROFESSIONALS.contains(&other),
+    }
+}
+
+fn operator_may(action: Action) -> bool {
+    let declares = [Action::DeclareAuthorisation, Action::RemoveAuthorisation, Action::LeaveAsMedecinTraitant];
+    !reads(action) && !declares.contains(&action)
+}
+
+/// What nobody does through the portal.
+const OF_PROFESSIONALS: [Action; 6] = [
+    Action::Deposit,
+    Action::DeclareAuthorisation,
+    Action::RemoveAuthorisation,
+    Action::LeaveAsMedecinTraitant,
+    Action::ConcealFromPatient,
+    Action::RevealToPatient,
+];
+
+fn reads(action: Action) -> bool {
+    matches!(action, Action::Consult | Action::Retrieve)
+}
+
+/// A structure deposits, finds its own and reads nothing.
+fn check_structure(action: Action, caller: &Caller, decided: &Decided, place: impl Fn() -> String) {
+    let declares = match caller {
+        Caller::Employee(who, ..) => who.practice == Practice::Care && *caller.purpose() == Purpose::Normal,
+        _ => false,
+    };
+    let may = match action {
+        Action::Existence | Action::Deposit | Action::Consult => true,
+        Action::DeclareAuthorisation => declares,
+        _ => false,
+    };
+    assert_eq!(decided.visibility.is_some(), may, "{}", place());
+    assert!(!shows_others(decided), "{}", place());
+}
+
+fn check_professional(
+    action: Action,
+    caller: &Caller,
+    practice: Practice,
+    facts: &Facts,
+    decided: &Decided,
+    place: impl Fn() -> String,
+) {
+    let permitted = decided.visibility.is_some();
+    let is_normal = *caller.purpose() == Purpose::Normal;
+    let treats = facts.medecin_traitant && practice == Practice::Care;
+    match action {
         Action::Existence => assert!(permitted, "{}", place()),
-        Action::Deposit => {
-            let may_not = matches!(caller, Caller::Air(..) | Caller::PatientPortal(_));
-            assert_eq!(permitted, !may_not, "{}", place());
+        Action::Deposit => assert_eq!(permitted, matches!(caller, Caller::Direct(..)), "{}", place()),
+        Action::SetList | Action::NameRepresentative | Action::NameAidant => assert!(!permitted, "{}", place()),
+        _ if facts.blocked => assert!(!permitted, "{}", place()),
+        Action::Retrieve if practice != Practice::Care => assert!(!permitted, "{}", place()),
+        Action::DeclareAuthorisation | Action::RemoveAuthorisation | Action::LeaveAsMedecinTraitant => {
+            assert!(!permitted || (is_normal && practice == Practice::Care), "{}", place());
+            assert!(action != Action::LeaveAsMedecinTraitant || !permitted || treats, "{}", place());
         }
-        Action::SetList => {
-            assert_eq!(permitted, matches!(caller, Caller::PatientPortal(_) | Caller::Operator), "{}", place());
+        Action::Unmask if !treats => assert!(!shows_others(decided), "{}", place()),
+        Action::ConcealFromPatient | Action::ConcealFromRepresentatives => {
+            assert!(!shows_others(decided), "{}", place());
         }
-        Action::Retrieve if practice != Some(Practice::Care) => assert!(!permitted, "{}", place()),
-        Action::Consult | Action::Retrieve | Action::DeclareAuthorisation | Action::RemoveAuthorisation
-            if practice.is_some() && facts.blocked =>
-        {
-            assert!(!permitted, "{}", place());
-        }
-        Action::Consult | Action::Retrieve if shows_others(decided) => {
-            assert!(practice.is_some() && is_entitled(caller, facts), "{}", place());
-        }
-        Action::DeclareAuthorisation | Action::RemoveAuthorisation if permitted => {
-            assert!(*caller.purpose() == Purpose::Normal && practice != Some(Practice::OccupationalMedicine));
-        }
-        Action::Consult | Action::Retrieve | Action::DeclareAuthorisation | Action::RemoveAuthorisation => {}
+        _ => {}
+    }
+    if shows_others(decided) {
+        assert!(is_entitled(caller, facts), "{}", place());
+    }
+    // Column T has no purposes.
+    let in_emergency = !is_normal && practice == Practice::Care;
+    if in_emergency && !matches!(action, Action::Existence | Action::Deposit) && !reads(action) {
+        assert!(!permitted, "{}", place());
     }
     if let Some(Visibility { others: Others::Shown(shown), .. }) = &decided.visibility {
-        let treats = decided.rule == RuleId::MedecinTraitant;
-        assert_eq!(!shown.hidden_by.contains(&VisibilityLabel::MasquePs), treats, "{}", place());
+        let allowed = in_emergency && facts.shows_masked_in_emergencies;
+        let sees_masked = !shown.hidden_by.contains(&VisibilityLabel::MasquePs);
+        assert_eq!(sees_masked, allowed || decided.rule == RuleId::MedecinTraitant, "{}", place());
     }
 }
 
@@ -136,7 +207,7 @@ fn check_together(decided: &[(Action, Decided)]) {
 fn check_entries(others: Others) {
     let terminology = Terminology::load().unwrap();
     let classes: Vec<String> = terminology.members(ValueSetName::Class).map(|class| class.code).collect();
-    let visibility = Visibility { holder: CallerId::Operator, others };
+    let visibility = Visibility { holder: CallerId::Operator, others, at: now() };
     for status in AvailabilityStatus::ALL {
         for place in 0..1 << VisibilityLabel::ALL.len() {
             let bears = |bit: &usize| place & (1 << bit) != 0;
@@ -165,10 +236,11 @@ fn every_facts() -> Vec<Facts> {
     let mut all = Vec::new();
     for state in [DossierState::OpenNotActivated, DossierState::Activated, closed()] {
         for authorisation in Authorisation::ALL {
-            for bits in 0..16_u8 {
+            for bits in 0..32_u8 {
                 let bit = |place: u8| bits & (1 << place) != 0;
                 let (blocked, medecin_traitant) = (bit(0), bit(1));
                 let (opposes_bris_de_glace, opposes_centre_15) = (bit(2), bit(3));
+                let shows_masked_in_emergencies = bit(4);
                 all.push(Facts {
                     state,
                     authorisation,
@@ -176,6 +248,7 @@ fn every_facts() -> Vec<Facts> {
                     medecin_traitant,
                     opposes_bris_de_glace,
                     opposes_centre_15,
+                    shows_masked_in_emergencies,
                 });
             }
         }

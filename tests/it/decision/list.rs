@@ -53,13 +53,18 @@ fn situations() -> impl Iterator<Item = (&'static str, Facts)> {
     .into_iter()
 }
 
-const NAMES: [(Action, &str); 6] = [
+const NAMES: [(Action, &str); 11] = [
     (Action::Existence, "TD0.2 existence"),
     (Action::Deposit, "TD2.1, TD2.2 deposit"),
     (Action::Consult, "TD3.1 search and metadata"),
     (Action::Retrieve, "TD3.2 documents"),
     (Action::DeclareAuthorisation, "TD0.3 declare authorised"),
     (Action::RemoveAuthorisation, "TD0.3 remove own authorisation"),
+    (Action::LeaveAsMedecinTraitant, "TD0.3 remove self as MT"),
+    (Action::ListAuthorisations, "TD1.6 list of professionals"),
+    (Action::Mask, "TD3.3a mask"),
+    (Action::Unmask, "TD3.3a unmask"),
+    (Action::RevealToPatient, "TD3.3b make visible to the patient"),
 ];
 
 const HEAD: &str = "# The patient's list, as decided

@@ -9,7 +9,7 @@ use carnet::access::rights::{Cell, Column, Matrix, Row, Standing};
 use carnet::domain::confidentiality::VisibilityLabel;
 use carnet::domain::status::AvailabilityStatus;
 use carnet::domain::value_set::{Terminology, ValueSetName};
-use carnet::identity::caller::{Practice, Purpose};
+use carnet::identity::caller::{Caller, Practice, Purpose};
 
 use super::world::{Authorisation, Facts, ask, direct, is_mt, matrices, now, standing_in};
 use super::{compare, table};
@@ -101,23 +101,28 @@ fn decided(matrices: &Matrices, row: Row, at: Standing) -> Option<&'static str> 
         Row::Metadata => shown(Action::Consult, approved, None).map(|cell| if cell == "o" { "-" } else { cell }),
         Row::OwnReference => shown(Action::Consult, approved, None),
         Row::Unmasked => retrieved(approved, None),
-        Row::MaskedToPs => retrieved(approved, Some(VisibilityLabel::MasquePs)),
+        Row::MaskedToPs => match retrieved(approved, Some(VisibilityLabel::MasquePs)) {
+            Some("o") if allowed_in_emergencies(matrices, &caller, facts) => Some(IF_PATIENT_ALLOWS),
+            decided => decided,
+        },
         Row::InvisibleToPatient => retrieved(approved, Some(VisibilityLabel::InvisiblePatient)),
         Row::Archived => retrieved(AvailabilityStatus::Archived, None),
         Row::Obsolete => retrieved(AvailabilityStatus::Deprecated, None),
         Row::Deleted => retrieved(AvailabilityStatus::Deleted, None),
-        Row::RemoveSelfAsMt
-        | Row::MyDmps
-        | Row::SearchWithoutIns
-        | Row::Web
-        | Row::AdminData
-        | Row::ListPs
-        | Row::Mask
-        | Row::Unmask
-        | Row::MakeVisible
-        | Row::Archive
-        | Row::Delete => None,
+        Row::RemoveSelfAsMt => yes(is_granted(Action::LeaveAsMedecinTraitant)),
+        Row::ListPs => yes(is_granted(Action::ListAuthorisations)),
+        Row::Mask => shown(Action::Mask, approved, None),
+        Row::Unmask => shown(Action::Unmask, approved, None),
+        Row::MakeVisible => shown(Action::RevealToPatient, approved, None),
+        Row::MyDmps | Row::SearchWithoutIns | Row::Web | Row::AdminData | Row::Archive | Row::Delete => None,
     }
+}
+
+/// Note 7.
+fn allowed_in_emergencies(matrices: &Matrices, caller: &Caller, facts: Facts) -> bool {
+    let dossier = Facts { shows_masked_in_emergencies: true, ..facts }.dossier();
+    let decided = ask(matrices, Action::Retrieve, caller, &dossier);
+    decided.shows(false, AvailabilityStatus::Approved, Some(VisibilityLabel::MasquePs), CLASS)
 }
 
 /// A published cell in the few words of the decided table.
@@ -132,23 +137,19 @@ fn symbol(cell: Cell) -> &'static str {
 }
 
 fn reason(row: Row, published: &str) -> &'static str {
-    match row {
-        Row::MaskedToPs if published == IF_PATIENT_ALLOWS => {
-            "The patient's list has no line yet that allows it; own ones stay."
-        }
-        other => panic!("{}, {published}: decided otherwise, and nothing says why", other.name()),
-    }
+    panic!("{}, {published}: decided otherwise, and nothing says why", row.name())
 }
 
 fn today() -> jiff::civil::Date {
     now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-const IF_PATIENT_ALLOWS: &str = "if the patient allows it";
+const IF_PATIENT_ALLOWS: &str = "a";
 
 const HEAD: &str = "# Functional rights, as decided
 
 The caller has the patient's authorisation (given by the patient), nobody is blocked, the columns MT are named in the
 list, nothing is opposed, and the profession reads the class of the document. ●: yes; -: no; o: own documents only;
+a: masked documents, if the patient allowed emergencies to see them;
 ·: Carnet does not serve this action yet. What the list changes is in list.md.
 ";

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use carnet::access::decide::{
-    Action, Consult, DeclareAuthorisation, Denial, Deposit, Existence, Permit, RemoveAuthorisation, Retrieve, RuleId,
-    SetList, decide,
+    Action, ConcealFromPatient, ConcealFromRepresentatives, Consult, DeclareAuthorisation, Denial, Deposit, Existence,
+    LeaveAsMedecinTraitant, ListAuthorisations, Mask, NameAidant, NameRepresentative, Permit, RemoveAuthorisation,
+    Retrieve, RevealToPatient, RevealToRepresentatives, RuleId, SetList, Unmask, decide,
 };
 use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Column, Matrix, Standing};
 use carnet::access::visibility::{EntryFacts, Visibility};
 use carnet::domain::code::Code;
 use carnet::domain::confidentiality::VisibilityLabel;
-use carnet::domain::consent::{Consent, ConsentKind, DeclaredBy, Grantee};
+use carnet::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
 use carnet::domain::dossier::{Dossier, DossierState};
 use carnet::domain::ids::{ConsentId, DossierId};
 use carnet::domain::ins::Ins;
@@ -21,20 +22,31 @@ use carnet::domain::value_set::Terminology;
 use carnet::identity::caller::{
     AirProfessional, Caller, Evidence, Practice, Professional, Purpose, Structure, StructureEmployee, StructurePurpose,
 };
+use carnet::identity::session::{PortalSession, PortalUser};
 use carnet::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 use carnet::identity::token::{Signer, Token, TokenKind};
 use jiff::Timestamp;
 
 use super::super::support::gateway::{OTHER_PATIENT, patient};
 
-pub(super) const ACTIONS: [Action; 7] = [
+pub(super) const ACTIONS: [Action; 17] = [
     Action::Existence,
     Action::Deposit,
     Action::Consult,
     Action::Retrieve,
     Action::DeclareAuthorisation,
     Action::RemoveAuthorisation,
+    Action::LeaveAsMedecinTraitant,
+    Action::ListAuthorisations,
     Action::SetList,
+    Action::NameRepresentative,
+    Action::NameAidant,
+    Action::Mask,
+    Action::Unmask,
+    Action::ConcealFromPatient,
+    Action::RevealToPatient,
+    Action::ConcealFromRepresentatives,
+    Action::RevealToRepresentatives,
 ];
 
 /// The day of the reviewed tables.
@@ -60,15 +72,30 @@ pub(super) fn ask(matrices: &Matrices, action: Action, caller: &Caller, dossier:
             Err(denial) => Decided { rule: denial.rule, visibility: None },
         }
     }
-    match action {
-        Action::Existence => decided(decide::<Existence>(matrices, caller, dossier, now())),
-        Action::Deposit => decided(decide::<Deposit>(matrices, caller, dossier, now())),
-        Action::Consult => decided(decide::<Consult>(matrices, caller, dossier, now())),
-        Action::Retrieve => decided(decide::<Retrieve>(matrices, caller, dossier, now())),
-        Action::DeclareAuthorisation => decided(decide::<DeclareAuthorisation>(matrices, caller, dossier, now())),
-        Action::RemoveAuthorisation => decided(decide::<RemoveAuthorisation>(matrices, caller, dossier, now())),
-        Action::SetList => decided(decide::<SetList>(matrices, caller, dossier, now())),
+    macro_rules! decided_for {
+        ($($act:ident),*) => {
+            match action { $(Action::$act => decided(decide::<$act>(matrices, caller, dossier, now())),)* }
+        };
     }
+    decided_for!(
+        Existence,
+        Deposit,
+        Consult,
+        Retrieve,
+        DeclareAuthorisation,
+        RemoveAuthorisation,
+        LeaveAsMedecinTraitant,
+        ListAuthorisations,
+        SetList,
+        NameRepresentative,
+        NameAidant,
+        Mask,
+        Unmask,
+        ConcealFromPatient,
+        RevealToPatient,
+        ConcealFromRepresentatives,
+        RevealToRepresentatives
+    )
 }
 
 impl Decided {
@@ -95,6 +122,7 @@ pub(super) struct Facts {
     pub(super) medecin_traitant: bool,
     pub(super) opposes_bris_de_glace: bool,
     pub(super) opposes_centre_15: bool,
+    pub(super) shows_masked_in_emergencies: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +146,7 @@ impl Facts {
         medecin_traitant: false,
         opposes_bris_de_glace: false,
         opposes_centre_15: false,
+        shows_masked_in_emergencies: false,
     };
 
     pub(super) fn dossier(&self) -> Dossier {
@@ -126,7 +155,7 @@ impl Facts {
         let of_ps = || ConsentKind::Authorisation(Grantee::Professional(ps()));
         let mut consents = match self.authorisation {
             Authorisation::None => Vec::new(),
-            Authorisation::Declared => vec![line(of_ps(), DeclaredBy::Professional(ps()))],
+            Authorisation::Declared => vec![line(of_ps(), DeclaredBy::Professional { id: ps(), structure: None })],
             Authorisation::ByPatient => vec![line(of_ps(), DeclaredBy::Patient)],
             Authorisation::OfStructure => {
                 vec![line(ConsentKind::Authorisation(Grantee::Structure(structure().id)), DeclaredBy::Patient)]
@@ -138,6 +167,10 @@ impl Facts {
         add(self.medecin_traitant, ConsentKind::MedecinTraitant(ps()));
         add(self.opposes_bris_de_glace, ConsentKind::OppositionBrisDeGlace);
         add(self.opposes_centre_15, ConsentKind::OppositionCentre15);
+        add(self.shows_masked_in_emergencies, ConsentKind::MaskedInEmergencies);
+        for role in DelegateRole::ALL {
+            add(true, ConsentKind::Delegation(delegate(role, KNOWN)));
+        }
         Dossier { id: DossierId::new(), state: self.state, ins: vec![patient()], consents }
     }
 }
@@ -178,7 +211,8 @@ pub(super) fn is_mt(column: Column) -> bool {
 
 /// Everybody whom a decision can tell from somebody else.
 pub(super) fn every_caller(matrices: &Matrices) -> Vec<Caller> {
-    let mut callers = vec![Caller::PatientPortal(structure()), Caller::Operator];
+    let mut callers = portals();
+    callers.push(Caller::Operator);
     let practices = [Practice::Care, Practice::OccupationalMedicine];
     for purpose in [StructurePurpose::Normal, StructurePurpose::Centre15] {
         callers.push(Caller::Indirect(structure(), purpose, Evidence::Certificate));
@@ -198,6 +232,31 @@ pub(super) fn every_caller(matrices: &Matrices) -> Vec<Caller> {
         }
     }
     callers
+}
+
+/// Everybody who can sit before the portal.
+pub(super) fn portals() -> Vec<Caller> {
+    let mut users = vec![PortalUser::Patient];
+    for id in [KNOWN, "ens-unknown"] {
+        users.extend(DelegateRole::ALL.map(|role| PortalUser::Delegate(delegate(role, id))));
+    }
+    let mut sessions = vec![PortalSession::Unstated];
+    for patient in [patient(), OTHER_PATIENT.parse().expect("INS")] {
+        let visibility = AccessVisibility::Ordinary;
+        sessions.extend(users.iter().map(|user| PortalSession::Of {
+            patient: patient.clone(),
+            user: user.clone(),
+            visibility,
+        }));
+    }
+    sessions.into_iter().map(|session| Caller::PatientPortal(structure(), session)).collect()
+}
+
+/// The id of delegates whom every list of these tests names.
+pub(super) const KNOWN: &str = "ens-known";
+
+fn delegate(role: DelegateRole, id: &str) -> Delegate {
+    Delegate { role, id: id.parse().expect("an id") }
 }
 
 pub(super) fn direct(profession: Code, practice: Practice, purpose: Purpose) -> Caller {

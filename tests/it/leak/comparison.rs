@@ -51,7 +51,7 @@ pub(super) fn compare(
     }
     let creates = request == Request::Writes && whole.status.is_success();
     let mut pairing = Pairing { twins, creates, answer: answer_ids(whole, rest) };
-    let (heads, bodies) = ([head(whole), head(rest)], [text(&whole.body), text(&rest.body)]);
+    let (heads, bodies) = ([head(sent, whole), head(sent, rest)], [text(&whole.body), text(&rest.body)]);
     pairing.compare(&heads[0], &heads[1]).map_err(|found| format!("{what}: headers: {found}"))?;
     pairing.compare(&bodies[0], &bodies[1]).map_err(|found| format!("{what}: {found}"))?;
     if whole.trips != rest.trips {
@@ -112,8 +112,8 @@ fn answer_ids(whole: &Answer, rest: &Answer) -> (String, String) {
 }
 
 /// Status line and headers as text. The tag of a Consent is made of what it shows, its id included.
-fn head(answer: &Answer) -> String {
-    let of_consent = text(&answer.body).contains("\"resourceType\":\"Consent\"");
+fn head(sent: &Sent, answer: &Answer) -> String {
+    let of_consent = sent.path.starts_with("/Consent");
     let mut lines: Vec<String> = Vec::new();
     for (name, value) in &answer.headers {
         let value = String::from_utf8_lossy(value.as_bytes());

@@ -1,5 +1,7 @@
 //! One generated pair: built in both stores, asked, compared.
 
+use std::collections::BTreeSet;
+
 use carnet::access::decide::{Act, Consult, Deposit, Retrieve, decide};
 use carnet::access::visibility::EntryFacts;
 use carnet::domain::association::RelationKind;
@@ -7,15 +9,15 @@ use carnet::domain::author::{Author, AuthorPerson, Identifier, Institution, Pers
 use carnet::domain::code::Code;
 use carnet::domain::confidentiality::{Confidentiality, VisibilityLabel};
 use carnet::domain::consent::{ConsentKind, Grantee};
-use carnet::domain::document_entry::ReferenceId;
+use carnet::domain::document_entry::{DocumentEntry, ReferenceId};
 use carnet::domain::dossier::Dossier;
 use carnet::domain::dtm::Dtm;
-use carnet::domain::ids::{EntryUuid, LogicalId, UniqueId};
+use carnet::domain::ids::{LogicalId, UniqueId};
 use carnet::domain::ins::Ins;
 use carnet::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
 use carnet::identity::caller::{Caller, CallerId};
 use carnet::operation::draft::{DepositRequest, DocumentDraft, MetadataDraft, RelationDraft, TargetName};
-use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
+use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState, label_id};
 use carnet::spool::Spooled;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -38,25 +40,35 @@ impl Worlds {
     /// Errors: what tells the two stores apart.
     pub(super) async fn examine(&self, pair: &Pair, defect: Defect) -> Result<(), String> {
         let outsider = pair.outsider;
+        let patient = self.new_patient();
         // A purpose that the outsider cannot have is refused before anything is looked at.
-        let Some(caller) = self.caller(outsider) else { return Ok(()) };
-        let plot = Plot::of(self, pair, &caller);
+        let Some(caller) = self.caller(outsider, &patient) else { return Ok(()) };
+        let plot = Plot::of(self, pair, patient, &caller);
         plot.open(&self.whole).await;
-        let everything = vec![true; pair.documents.len()];
+        let everything: Vec<_> =
+            pair.documents.iter().map(|spec| Some(spec.labels.iter().copied().collect())).collect();
         let whole = plot.fill(&self.whole, &everything).await;
         let dossier = plot.dossier(&self.whole).await;
-        let mut shown = plot.shown(&caller, &dossier);
+        let mut shown = plot.shown(&caller, &dossier, &whole);
         if defect == Defect::OneTooFew
             && let Some(first) = shown.iter_mut().find(|shown| **shown)
         {
             *first = false;
         }
         plot.open(&self.rest).await;
-        let rest = plot.fill(&self.rest, &shown).await;
+        let there: Vec<_> = whole
+            .iter()
+            .zip(&shown)
+            .map(|(named, shown)| Some(named.as_ref().filter(|_| *shown)?.labels.clone()))
+            .collect();
+        let rest = plot.fill(&self.rest, &there).await;
         let mut twins = Twins::default();
         for (one, other) in whole.iter().zip(&rest) {
             let (Some(one), Some(other)) = (one, other) else { continue };
-            twins.add(one.logical.to_string(), other.logical.to_string());
+            // Among them that of the document: its mask bears it.
+            for label in VisibilityLabel::ALL {
+                twins.add(label_id(one.logical, label).to_string(), label_id(other.logical, label).to_string());
+            }
             twins.add(one.entry.to_string(), other.entry.to_string());
             twins.add(one.set.clone(), other.set.clone());
         }
@@ -73,9 +85,9 @@ impl Worlds {
         let writer = Writer::new(&plot.patient);
         for (minute, ask) in (LAST_MINUTE..).zip(&pair.asks) {
             self.at_minute(minute);
-            let answered = self.ask(outsider, &writer, ask, &names, &mut twins).await?;
-            // Whoever declared an authorisation, or ended theirs, is another outsider from then on.
-            if matches!(ask, Ask::OwnAuthorisation { .. }) && answered.is_success() {
+            let answered = self.ask(outsider, &plot.patient, &writer, ask, &names, &mut twins).await?;
+            // Whoever declared an authorisation, or masked a document, is another outsider from then on.
+            if matches!(ask, Ask::OwnAuthorisation { .. } | Ask::Mask { .. }) && answered.is_success() {
                 break;
             }
         }
@@ -85,6 +97,7 @@ impl Worlds {
     async fn ask(
         &self,
         outsider: Outsider,
+        patient: &Ins,
         writer: &Writer<'_>,
         ask: &Ask,
         names: &[Vec<Named>; 2],
@@ -97,7 +110,10 @@ impl Worlds {
         let template = writer.write(ask);
         let (mut one, mut other) = (template.about(&names[0]), template.about(&names[1]));
         loop {
-            let answers = (self.send(&self.whole, outsider, &one).await, self.send(&self.rest, outsider, &other).await);
+            let answers = (
+                self.send(&self.whole, outsider, patient, &one).await,
+                self.send(&self.rest, outsider, patient, &other).await,
+            );
             compare(&one, &answers.0, &answers.1, twins, request)?;
             match (next_page(&one, &answers.0), next_page(&other, &answers.1)) {
                 (Some(next_of_one), Some(next_of_other)) => (one, other) = (next_of_one, next_of_other),
@@ -120,15 +136,16 @@ struct Plot<'w> {
 }
 
 impl<'w> Plot<'w> {
-    fn of(worlds: &'w Worlds, pair: &'w Pair, caller: &Caller) -> Self {
-        let sources = pair.documents.iter().map(|spec| worlds.source(spec.depositor, pair.outsider)).collect();
+    fn of(worlds: &'w Worlds, pair: &'w Pair, patient: Ins, caller: &Caller) -> Self {
+        let sources =
+            pair.documents.iter().map(|spec| worlds.source(spec.depositor, pair.outsider, &patient)).collect();
         let unique_ids = pair.documents.iter().map(|spec| {
             if spec.named_by_uuid { UniqueId::Uuid(LogicalId::new().0) } else { carnet::cli::message::new_oid() }
         });
         let mut plot = Self {
             worlds,
             pair,
-            patient: worlds.new_patient(),
+            patient,
             outsider: caller.id(),
             sources,
             unique_ids: unique_ids.collect(),
@@ -156,7 +173,7 @@ impl<'w> Plot<'w> {
     }
 
     fn belongs(&self, document: usize, to: &CallerId) -> bool {
-        let author = self.worlds.source(self.pair.documents[document].author, self.pair.outsider).id();
+        let author = self.worlds.source(self.pair.documents[document].author, self.pair.outsider, &self.patient).id();
         self.sources[document].id() == *to || author == *to
     }
 
@@ -198,46 +215,55 @@ impl<'w> Plot<'w> {
     }
 
     /// Deposits the documents that are to be there, and masks those that the patient masked.
-    async fn fill(&self, world: &World, there: &[bool]) -> Vec<Option<Named>> {
+    async fn fill(&self, world: &World, there: &[Option<BTreeSet<VisibilityLabel>>]) -> Vec<Option<Named>> {
         let mut named: Vec<Option<Named>> = Vec::new();
         let mut minute = 10;
         for (index, spec) in self.pair.documents.iter().enumerate() {
             minute += i64::from(spec.minutes_later);
             self.worlds.at_minute(minute);
-            if !there[index] {
+            let Some(labels) = &there[index] else {
                 named.push(None);
                 continue;
-            }
+            };
             let target = self.relations[index].and_then(|(kind, target)| Some((kind, named[target].as_ref()?.logical)));
-            let deposited = world.gateway.deposit(&self.sources[index], self.request(index, target)).await;
+            let deposited = world.gateway.deposit(&self.sources[index], self.request(index, labels, target)).await;
             let outcome = deposited.expect("a deposit in order").disclose();
-            let entry = &outcome.entries[0].entry;
-            let (logical, set) = (entry.logical_id, outcome.submission_set.to_string());
-            let mut name = Named { logical, entry: entry.entry_uuid, unique: self.unique_ids[index].to_urn(), set };
+            let (logical, set) = (outcome.entries[0].entry.logical_id, outcome.submission_set.to_string());
+            let entry = self.entry(world, logical).await;
+            let (unique, labels) = (self.unique_ids[index].to_urn(), entry.metadata.confidentiality.labels);
+            let mut name = Named { logical, entry: entry.entry_uuid, unique, set, labels };
             if spec.masked {
-                let (provision, state) = (ConsentProvision::Mask(logical), ConsentState::Active);
+                let (provision, state) = (
+                    ConsentProvision::Label { document: logical, label: VisibilityLabel::MasquePs },
+                    ConsentState::Active,
+                );
                 let (patient, id, since, until) = (self.patient.clone(), None, None, None);
                 self.set(world, ConsentRequest { patient, id, provision, state, since, until }).await;
-                name.entry = self.entry_of(world, logical).await;
+                name.entry = self.entry(world, logical).await.entry_uuid;
             }
             named.push(Some(name));
         }
         named
     }
 
-    /// The entryUUID of its present version.
-    async fn entry_of(&self, world: &World, id: LogicalId) -> EntryUuid {
+    /// Its present version.
+    async fn entry(&self, world: &World, id: LogicalId) -> DocumentEntry {
         let read = world.gateway.read(&self.worlds.medecin_traitant(), id).await;
-        read.expect("the médecin traitant sees what is masked").disclose().entry_uuid
+        read.expect("the médecin traitant sees what is masked").disclose()
     }
 
-    fn request(&self, index: usize, target: Option<(RelationKind, LogicalId)>) -> DepositRequest {
+    fn request(
+        &self,
+        index: usize,
+        labels: &BTreeSet<VisibilityLabel>,
+        target: Option<(RelationKind, LogicalId)>,
+    ) -> DepositRequest {
         let spec = &self.pair.documents[index];
         let place = "document".to_owned();
         let relation =
             |(kind, target)| RelationDraft { place: place.clone(), kind, target: TargetName::Logical(target) };
         let document = DocumentDraft {
-            metadata: self.metadata(index, spec),
+            metadata: self.metadata(index, spec, labels),
             content: Spooled::of(CONTENT),
             declared_hash: None,
             declared_size: None,
@@ -247,7 +273,7 @@ impl<'w> Plot<'w> {
         DepositRequest { submission_set: None, documents: vec![document] }
     }
 
-    fn metadata(&self, index: usize, spec: &Spec) -> MetadataDraft {
+    fn metadata(&self, index: usize, spec: &Spec, labels: &BTreeSet<VisibilityLabel>) -> MetadataDraft {
         let (system, code) = TYPES[spec.kind];
         let order = |number| ReferenceId {
             identifier: Identifier::new("1.2.250.1.213.99", &format!("ORDER-{number}")),
@@ -256,9 +282,9 @@ impl<'w> Plot<'w> {
         MetadataDraft {
             unique_id: Some(self.unique_ids[index].clone()),
             patient_id: Some(self.patient.clone()),
-            authors: vec![author(&self.worlds.source(spec.author, self.pair.outsider).id())],
+            authors: vec![author(&self.worlds.source(spec.author, self.pair.outsider, &self.patient).id())],
             type_code: Some(Code::new(system, code)),
-            confidentiality: Some(Confidentiality { level: spec.level, labels: spec.labels.iter().copied().collect() }),
+            confidentiality: Some(Confidentiality { level: spec.level, labels: labels.clone() }),
             healthcare_facility_type_code: Some(Code::new("1.2.250.1.71.4.2.4", "SA01")),
             practice_setting_code: Some(Code::new("1.2.250.1.213.1.1.4.9", "ETABLISSEMENT")),
             title: Some(format!("Document {index}")),
@@ -275,22 +301,30 @@ impl<'w> Plot<'w> {
     }
 
     /// Which documents the outsider may see, by the decision alone: through whichever act.
-    fn shown(&self, caller: &Caller, dossier: &Dossier) -> Vec<bool> {
+    fn shown(&self, caller: &Caller, dossier: &Dossier, whole: &[Option<Named>]) -> Vec<bool> {
         let now = self.worlds.at_minute(LAST_MINUTE);
-        let shows = |index: usize| {
-            self.shows::<Consult>(caller, dossier, now, index)
-                || self.shows::<Retrieve>(caller, dossier, now, index)
-                || self.shows::<Deposit>(caller, dossier, now, index)
+        let shows = |(index, named): (usize, &Option<Named>)| {
+            let labels = &named.as_ref().expect("everything is there").labels;
+            self.shows::<Consult>(caller, dossier, now, index, labels)
+                || self.shows::<Retrieve>(caller, dossier, now, index, labels)
+                || self.shows::<Deposit>(caller, dossier, now, index, labels)
         };
-        (0..self.pair.documents.len()).map(shows).collect()
+        whole.iter().enumerate().map(shows).collect()
     }
 
-    fn shows<A: Act>(&self, caller: &Caller, dossier: &Dossier, now: Timestamp, index: usize) -> bool {
+    fn shows<A: Act>(
+        &self,
+        caller: &Caller,
+        dossier: &Dossier,
+        now: Timestamp,
+        index: usize,
+        labels: &BTreeSet<VisibilityLabel>,
+    ) -> bool {
         let (gateway, spec) = (&self.worlds.whole.gateway, &self.pair.documents[index]);
         let (system, code) = TYPES[spec.kind];
         let class = gateway.terminology.class_of(&Code::new(system, code)).expect("a class");
         let masked = spec.masked.then_some(VisibilityLabel::MasquePs);
-        let labels = spec.labels.iter().copied().chain(masked).collect();
+        let labels = labels.iter().copied().chain(masked).collect();
         let facts = EntryFacts {
             own: self.belongs(index, &self.outsider),
             status: carnet::domain::status::AvailabilityStatus::Approved,

@@ -1,7 +1,10 @@
 //! Asks as HTTP requests: written once, then filled with the names that things have in each store.
 
+use std::collections::BTreeSet;
+
 use carnet::cli::message::{Provided, consent, new_oid, provision_for, provision_mask};
 use carnet::domain::association::RelationKind;
+use carnet::domain::confidentiality::VisibilityLabel;
 use carnet::domain::ids::{EntryUuid, LogicalId};
 use carnet::domain::ins::Ins;
 use http::Method;
@@ -19,6 +22,8 @@ pub(super) struct Named {
     /// URN.
     pub(super) unique: String,
     pub(super) set: String,
+    /// That it bears since its deposit, its own and those of what it replaced.
+    pub(super) labels: BTreeSet<VisibilityLabel>,
 }
 
 /// A request with `{target}` where a document is named.

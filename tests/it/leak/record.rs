@@ -34,11 +34,21 @@ pub(super) enum Who {
     Employee,
     Hospital,
     Laboratory,
+    /// The patient, from whom documents are hidden for a while.
+    Portal,
 }
 
 impl Who {
-    pub(super) const ALL: [Self; 7] =
-        [Self::Doctor, Self::Nurse, Self::Technician, Self::Unlisted, Self::Employee, Self::Hospital, Self::Laboratory];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Doctor,
+        Self::Nurse,
+        Self::Technician,
+        Self::Unlisted,
+        Self::Employee,
+        Self::Hospital,
+        Self::Laboratory,
+        Self::Portal,
+    ];
 }
 
 /// A line of the patient's list about the outsider.

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use carnet::clock::Clock;
-use carnet::config::{Config, InsDomain, StructureClasses};
+use carnet::config::{Config, InsDomain, StructureClass, StructureClasses};
 use carnet::domain::ins::Ins;
 use carnet::domain::sha::Sha256Hash;
 use carnet::fhir::exchange::router;
 use carnet::identity::admission::Admission;
-use carnet::identity::caller::{Caller, PurposeHeaders};
+use carnet::identity::caller::{Caller, CallerHeaders, PurposeHeaders};
+use carnet::identity::session::SessionHeaders;
 use carnet::identity::structures::Structures;
 use carnet::identity::vihf::{Judge, SignerTrust, Verifier};
 use carnet::operation::gateway::Gateway;
@@ -28,7 +29,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use super::super::support::gateway::issue;
+use super::super::support::gateway::{PORTAL, issue};
 use super::record::{Outsider, Source, Who};
 use super::trips::Trips;
 
@@ -89,7 +90,7 @@ impl Worlds {
             colleagues: [COLLEAGUE, MEDECIN_TRAITANT].map(|id| {
                 let certificate = read(&professional(id, 10));
                 let structures = Structures::of_classes(StructureClasses::default());
-                Caller::identify(&certificate, None, PurposeHeaders::default(), &structures).expect("a caller")
+                Caller::identify(&certificate, None, CallerHeaders::default(), &structures).expect("a caller")
             }),
         }
     }
@@ -106,21 +107,27 @@ impl Worlds {
     }
 
     /// Whom the gateways take the outsider for.
-    pub(super) fn caller(&self, Outsider { who, purpose }: Outsider) -> Option<Caller> {
-        let headers = PurposeHeaders { purpose: Some(purpose), reason: Some(REASON) };
+    pub(super) fn caller(&self, Outsider { who, purpose }: Outsider, patient: &Ins) -> Option<Caller> {
+        let session = session(patient);
+        let session = SessionHeaders { on_behalf_of: Some(&session), ..SessionHeaders::default() };
+        let headers = CallerHeaders {
+            purpose: PurposeHeaders { purpose: Some(purpose), reason: Some(REASON) },
+            session: if who == Who::Portal { session } else { SessionHeaders::default() },
+        };
         let certificate = self.presented(who);
         let certificate = certificate.as_ref().as_ref().expect("a good certificate");
         Caller::identify(certificate, None, headers, &self.whole.gateway.structures).ok()
     }
 
-    pub(super) fn source(&self, source: Source, outsider: Outsider) -> Caller {
+    pub(super) fn source(&self, source: Source, outsider: Outsider, patient: &Ins) -> Caller {
         let who = match source {
             Source::Hospital => Who::Hospital,
             Source::Laboratory => Who::Laboratory,
+            Source::Outsider if outsider.who == Who::Portal => return self.colleagues[0].clone(),
             Source::Outsider => outsider.who,
             Source::Colleague => return self.colleagues[0].clone(),
         };
-        self.caller(Outsider { who, purpose: "normal" }).expect("a caller")
+        self.caller(Outsider { who, purpose: "normal" }, patient).expect("a caller")
     }
 
     /// Of every patient here, beside whoever else is.
@@ -128,7 +135,7 @@ impl Worlds {
         self.colleagues[1].clone()
     }
 
-    pub(super) async fn send(&self, world: &World, outsider: Outsider, sent: &Sent) -> Answer {
+    pub(super) async fn send(&self, world: &World, outsider: Outsider, patient: &Ins, sent: &Sent) -> Answer {
         let uri = format!("/fhir{}", sent.path);
         let mut request =
             Request::builder().method(sent.method.clone()).uri(uri).extension(self.presented(outsider.who));
@@ -136,6 +143,9 @@ impl Worlds {
             request = request.header(*name, value);
         }
         request = request.header("x-purpose-of-use", outsider.purpose).header("x-access-reason", REASON);
+        if outsider.who == Who::Portal {
+            request = request.header("x-on-behalf-of", session(patient));
+        }
         let request = request.body(Body::from(sent.body.clone())).expect("a request");
         self.trips.take();
         let (parts, body) = world.router.clone().oneshot(request).await.expect("an answer").into_parts();
@@ -157,6 +167,7 @@ impl World {
         config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
         config.store.free_bytes_min = 0;
         config.dmp.ins_domains = vec![InsDomain::Test];
+        config.dmp.structure_classes = [(PORTAL.to_owned(), StructureClass::PatientPortal)].into();
         let often = 100_000_u32.try_into().expect("not 0");
         config.limits.requests_per_second_per_certificate = often;
         config.limits.requests_per_second_per_structure = often;
@@ -190,6 +201,7 @@ fn certificate(who: Who) -> ClientCertificate {
         },
         Who::Hospital => organisation(HOSPITAL),
         Who::Laboratory => organisation(LABORATORY),
+        Who::Portal => organisation(PORTAL),
     })
 }
 
@@ -212,6 +224,11 @@ fn organisation(id: &str) -> Holder {
         name: "STRUCTURE DE TEST".to_owned(),
         application: "TEST".to_owned(),
     }
+}
+
+/// Before which the patient sits.
+fn session(patient: &Ins) -> String {
+    format!("urn:oid:{}|{}", patient.authority().oid(), patient.matricule())
 }
 
 const REASON: &str = "patient inconscient";

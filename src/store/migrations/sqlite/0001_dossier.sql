@@ -24,16 +24,18 @@ CREATE TABLE dossier_ins (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dossier_ins_by_dossier ON dossier_ins (dossier_id, position);
 
--- The patient's list: authorisations, blocks, médecin traitant, oppositions.
+-- The patient's list: authorisations, blocks, médecin traitant, oppositions, what is masked, who acts for the patient.
 CREATE TABLE consent (
     consent_id       TEXT    NOT NULL PRIMARY KEY, -- UUID, id of the FHIR Consent
     dossier_id       TEXT    NOT NULL REFERENCES dossier (dossier_id),
-    kind             TEXT    NOT NULL,        -- authorisation | block | medecin_traitant | opposition_*
-    grantee_kind     TEXT    NOT NULL,        -- ps | struct | none
-    grantee          TEXT    NOT NULL,        -- PS_IdNat or Struct_IdNat; empty for oppositions
+    kind             TEXT    NOT NULL,        -- authorisation | block | medecin_traitant | opposition_* | mask* | role of a delegate
+    grantee_kind     TEXT    NOT NULL,        -- ps | struct | delegate | none
+    grantee          TEXT    NOT NULL,        -- PS_IdNat, Struct_IdNat, id of a delegate; empty for none
     declared_by_kind TEXT    NOT NULL,        -- patient | ps
     declared_by      TEXT    NOT NULL,        -- PS_IdNat; empty for the patient
+    declared_at      TEXT,                    -- Struct_IdNat where a professional declared it; NULL when nobody vouched
     since_us         INTEGER NOT NULL,        -- in force from
     until_us         INTEGER                  -- in force until (exclusive); NULL without end
 ) STRICT;
 CREATE INDEX consent_by_dossier ON consent (dossier_id);
+CREATE INDEX consent_by_grantee ON consent (grantee, kind, since_us);

@@ -88,6 +88,7 @@ CREATE TABLE document_entry (
     entry_uuid           TEXT    NOT NULL UNIQUE,      -- new at each metadata version
     version              INTEGER NOT NULL,
     updated_us           INTEGER NOT NULL,
+    patient_seen_us      INTEGER,                      -- first disclosure to the patient or who acts for them; NULL: none
     status               TEXT    NOT NULL              -- approved | deprecated | archived | deleted
 ) STRICT;
 CREATE INDEX document_entry_by_start ON document_entry (dossier_id, status, start_from_us);
@@ -98,6 +99,7 @@ CREATE INDEX document_entry_by_submission_set ON document_entry (submission_set_
 CREATE TABLE document_entry_label (
     entry_id INTEGER NOT NULL REFERENCES document_entry (entry_id),
     label    TEXT    NOT NULL,                         -- MASQUE_PS | INVISIBLE_PATIENT | ...
+    until_us INTEGER,                                  -- hides no more from then on (R1111-53); NULL: as long as it is there
     PRIMARY KEY (entry_id, label)
 ) STRICT, WITHOUT ROWID;
 
