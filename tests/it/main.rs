@@ -23,6 +23,7 @@ mod leak;
 mod limits;
 mod listening;
 mod oidc;
+mod portal;
 mod pressure;
 mod read;
 mod readme;
