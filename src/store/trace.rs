@@ -118,11 +118,17 @@ fn push_before(composer: &mut Composer, before: Timestamp) {
 
 fn push_actor(composer: &mut Composer, holder: &CallerId) {
     composer.push(" AND j.actor = ");
-    composer.push_param(format!("{} {}", holder.kind(), holder.number()).into());
+    composer.push_param(actor_of(holder).into());
+}
+
+/// As the journal has who acted, in a column.
+fn actor_of(holder: &CallerId) -> String {
+    format!("{} {}", holder.kind(), holder.number())
 }
 
 /// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it. What comes through
-/// the portal is one structure's, and not made by whoever now sits before it.
+/// the portal is one structure's, and not made by whoever now sits before it. What the reader was not told, as of own
+/// lines.
 fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representative: bool) {
     composer.push(" AND (json_array_length(j.line, '$.entries') = 0 OR EXISTS (SELECT 1 FROM ");
     composer.push(MENTIONS);
@@ -134,6 +140,11 @@ fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representati
         composer.push(")");
     }
     composer.push(")");
+    composer.push(" AND (j.actor <> ");
+    composer.push_param(actor_of(&visibility.holder).into());
+    composer.push(" OR (1 = 1");
+    composer.push(TOLD);
+    composer.push("))");
     if legal_representative {
         composer.push(NOT_SECRET);
     }
@@ -183,7 +194,7 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 
 /// Lines whose record the actor was told of. What was denied, or not found, is filed under a record that the answer
 /// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
-const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' <> 'not_found'";
+const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' IS NOT 'not_found'";
 
 /// "Connexion secrète" (J64).
 const NOT_SECRET: &str = " AND j.line ->> '$.connection' IS NOT 'secret'";

@@ -9,6 +9,7 @@ pub(crate) mod mail_server;
 pub(crate) mod provider;
 pub(crate) mod publisher;
 pub(crate) mod raw_http2;
+pub(crate) mod reviewed;
 pub(crate) mod test_listener;
 
 pub(crate) use caller::Caller;
