@@ -9,6 +9,7 @@ mod check;
 pub mod complete;
 pub mod consent;
 pub mod deposit;
+pub mod dossiers;
 pub mod draft;
 pub mod existence;
 pub mod frame;

@@ -7,6 +7,7 @@
 mod checkpoint;
 mod composer;
 pub mod connect;
+pub mod authorisation;
 pub mod consent;
 pub mod document_entry;
 pub mod dossier;
