@@ -102,13 +102,25 @@ impl Stage {
         if body.is_some() {
             request = request.header("content-type", "application/fhir+json");
         }
-        let request = request.body(Full::new(Bytes::from(content)))?;
-        let response: Response<Bytes> = self.client(name)?.send(request).await?;
-        Ok(Answer { status: response.status(), body: response.into_body() })
+        self.ask(name, request.body(Full::new(Bytes::from(content)))?).await
     }
 
     pub(super) async fn get(&self, name: &str, path: &str) -> anyhow::Result<Answer> {
         self.send(name, Method::GET, path, None).await
+    }
+
+    /// A read with headers that say why, or for whom.
+    pub(super) async fn get_stating(&self, name: &str, path: &str, headers: &[(&str, &str)]) -> anyhow::Result<Answer> {
+        let mut request = Request::get(format!("{}{path}", self.base));
+        for (header, value) in headers {
+            request = request.header(*header, *value);
+        }
+        self.ask(name, request.body(Full::new(Bytes::new()))?).await
+    }
+
+    async fn ask(&self, name: &str, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        let response: Response<Bytes> = self.client(name)?.send(request).await?;
+        Ok(Answer { status: response.status(), body: response.into_body() })
     }
 
     pub(super) async fn post(&self, name: &str, path: &str, body: &Value) -> anyhow::Result<Answer> {

@@ -30,6 +30,7 @@ pub(super) async fn walk(stage: &mut Stage) -> anyhow::Result<bool> {
     tour.read_after().await?;
     tour.replace(&letter).await?;
     tour.refusals().await?;
+    tour.emergency().await?;
     tour.journal().await?;
     tour.leave_a_bundle()?;
     Ok(tour.went_well)
@@ -245,8 +246,24 @@ impl Tour<'_> {
         Ok(())
     }
 
+    async fn emergency(&mut self) -> anyhow::Result<()> {
+        title("9. A glass is broken, and the patient reads it (AuditEvent)");
+        let why = [("x-purpose-of-use", "bris_de_glace"), ("x-access-reason", "patient inconscient")];
+        let read = self.stage.get_stating("petit", &self.search_path(), &why).await?;
+        self.check(read.status == StatusCode::OK, "Mme Petit, bris de glace with her reason: what is not masked");
+        let patient = self.stage.patient.to_string();
+        let path = self.search_path().replace("DocumentReference", "AuditEvent").replace("&status=current", "");
+        let traces = self.stage.get_stating("portal", &path, &[("x-on-behalf-of", &patient)]).await?;
+        let traces = traces.json();
+        let entries = traces["entry"].as_array().cloned().unwrap_or_default();
+        let told = |entry: &Value| Some(words_of(entry["resource"]["text"]["div"].as_str()?));
+        let broken = entries.iter().filter_map(told).find(|text| text.contains("bris de glace"));
+        self.check(broken.is_some(), &broken.unwrap_or_default());
+        Ok(())
+    }
+
     async fn journal(&mut self) -> anyhow::Result<()> {
-        title("9. The journal, as it stands on the disk");
+        title("10. The journal, as it stands on the disk");
         let gateway = &self.stage.running.gateway;
         let lines = gateway.list_journal(Some(&self.stage.patient), 0, u32::MAX).await?;
         for (position, event) in &lines {
@@ -303,6 +320,12 @@ impl Tour<'_> {
         let id = self.stage.deposited.get(index).and_then(|deposit| deposit["id"].as_str());
         id.unwrap_or_default().to_owned()
     }
+}
+
+/// The text of a narrative, which is one paragraph.
+fn words_of(div: &str) -> String {
+    let inner = div.split(['<', '>']).find(|part| part.starts_with("Le ")).unwrap_or_default();
+    inner.replace("&apos;", "'").replace("&quot;", "\"").replace("&amp;", "&")
 }
 
 fn title(text: &str) {
