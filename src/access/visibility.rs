@@ -60,6 +60,11 @@ pub struct EntryFacts<'a> {
 }
 
 impl Visibility {
+    /// None of a record: what is compiled where there is no permit, so that a refusal takes the way of an answer.
+    pub fn nothing(holder: CallerId, at: Timestamp) -> Self {
+        Self { holder, others: Others::Nothing, at }
+    }
+
     pub fn shows(&self, entry: &EntryFacts<'_>) -> bool {
         self.shows_status(entry.status) && (entry.own || self.others.show(entry))
     }

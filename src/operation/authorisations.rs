@@ -9,6 +9,7 @@ use super::gateway::Gateway;
 use super::outcome::{ConsentOutcome, ConsentState, Journaled, documents_of};
 use crate::access::decide::{Denial, ListAuthorisations, Mask, RuleId, decide};
 use crate::access::matrices::Matrices;
+use crate::access::visibility::Visibility;
 use crate::domain::consent::{Consent, ConsentKind, Grantee};
 use crate::domain::dossier::Dossier;
 use crate::domain::ids::{ConsentId, DossierId};
@@ -16,7 +17,7 @@ use crate::domain::ins::Ins;
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, Event, Outcome, Subject};
 use crate::refusal::Failure;
-use crate::store::{self, Tx, consent, document_entry, dossier, label};
+use crate::store::{self, Tx, dossier, label};
 
 impl Gateway {
     /// Lines of a patient's list. The portal and the operator see all, and the labels of documents; a professional whom
@@ -51,13 +52,11 @@ impl Gateway {
         let (matrices, asking, now) = (Arc::clone(&self.matrices), caller.clone(), attempt.now);
         let read = self.store.read("read_consent", move |tx| {
             Box::pin(async move {
-                let holder = match consent::find_dossier(tx, id).await? {
-                    Some(holder) => Some(holder),
-                    None => document_entry::find_dossier_of_any(tx, &documents_of(id)).await?,
+                let found = dossier::find_by_consent(tx, id, &documents_of(id)).await?;
+                let found = found.and_then(|dossier| Some((dossier.ins.first()?.clone(), dossier)));
+                let Some((patient, dossier)) = found else {
+                    return ask_in_vain(tx, &asking, now).await.map(|()| None);
                 };
-                let Some(holder) = holder else { return Ok(None) };
-                let dossier = dossier::load(tx, holder).await?;
-                let Some(patient) = dossier.ins.first().cloned() else { return Ok(None) };
                 Shown::of(tx, &matrices, &asking, dossier, patient, now).await.map(Some)
             })
         });
@@ -96,7 +95,10 @@ impl Shown {
         let decided = decide::<ListAuthorisations>(matrices, caller, &dossier, now).map(|permit| permit.rule());
         let labels = match decide::<Mask>(matrices, caller, &dossier, now) {
             Ok(permit) if acts_for_the_patient(caller) => label::list(tx, &permit).await?,
-            _ => Vec::new(),
+            _ => {
+                ask_in_vain(tx, caller, now).await?;
+                Vec::new()
+            }
         };
         let sees = |line: &Consent| match decided {
             Ok(_) if acts_for_the_patient(caller) => true,
@@ -115,6 +117,14 @@ impl Shown {
         });
         Ok(Self { dossier: id, decided, lines: lines.chain(labels).collect() })
     }
+}
+
+/// Where there is no record, or none for this caller, the question after labels is asked all the same.
+async fn ask_in_vain(tx: &mut Tx<'_>, caller: &Caller, now: Timestamp) -> Result<(), store::Error> {
+    if acts_for_the_patient(caller) {
+        label::list_nothing(tx, &Visibility::nothing(caller.id(), now)).await?;
+    }
+    Ok(())
 }
 
 /// A denial that leaves one's own lines is told as what it is; so is one that leaves none.

@@ -18,7 +18,7 @@ use crate::access::matrices::Matrices;
 use crate::domain::association::{Association, RelationKind};
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata};
-use crate::domain::ids::{EntryUuid, LogicalId};
+use crate::domain::ids::{EntryUuid, LogicalId, UniqueId};
 use crate::domain::sha::Fingerprint;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId};
@@ -169,7 +169,9 @@ async fn sent_before(
     Ok((attempt.event(Subject::of(known.dossier), Outcome::DoneBefore, mentions), Ok(outcome)))
 }
 
-/// Every unique id that somebody bears already. Said to whoever asks: unique ids carry no meaning (D.2).
+/// Every unique id that some document bears already, in whichever record. Said to whoever asks, in the same words of a
+/// document that is hidden, of another patient's and of one's own: a unique id is unique for ever (D.2), it carries no
+/// meaning, and nobody knows it who has not held the document.
 async fn find_taken(
     tx: &mut Tx<'_>,
     submission: &CheckedSubmission,
@@ -182,10 +184,12 @@ async fn find_taken(
         let place = format!("{}.XDSSubmissionSet.uniqueId", submission.set_place);
         refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, set_id.to_string(), expected));
     }
-    // Nobody known: the first document's id is free, as has just been seen.
-    let unseen = if known.is_some() { &submission.documents[..] } else { submission.documents.get(1..).unwrap_or(&[]) };
-    for document in unseen {
+    for (index, document) in submission.documents.iter().enumerate() {
         let unique_id = &document.metadata.unique_id;
+        // Nobody known: no document bears the first one's id, as has just been seen. A UUID may still be one of ours.
+        if index == 0 && known.is_none() && matches!(unique_id, UniqueId::Oid(_)) {
+            continue;
+        }
         if document_entry::is_taken(tx, unique_id).await? {
             let place = format!("{}.uniqueId", document.place);
             refusals.push(Refusal::new(Rule::DuplicateUniqueId, place, unique_id.to_string(), expected));
@@ -285,7 +289,7 @@ async fn insert(
         let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
-            if replaces && document_entry::deprecate(tx, permit, association.target, now).await? {
+            if replaces && document_entry::deprecate(tx, permit, association.target).await? {
                 replaced.push(association.target);
             }
         }

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
+use crate::access::matrices::Matrices;
+use crate::access::visibility::Visibility;
 use crate::domain::criteria::Criteria;
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::Dossier;
@@ -13,13 +17,17 @@ use crate::domain::ids::{DossierId, LogicalId};
 use crate::identity::caller::Caller;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::search::{EntryName, Found, find, find_one};
+use crate::store::search::{EntryName, Found, find, find_no_one, find_nothing, find_one};
 use crate::store::volume::Location;
-use crate::store::{self, Tx, document_entry, dossier};
+use crate::store::{self, Tx, dossier};
 
 /// What a read met: the same answer goes out for several of these, each with its own journal line.
 enum Reading<A, T> {
     Permitted(Permit<A>, T),
+    Not(NoPermit),
+}
+
+enum NoPermit {
     Denied(DossierId, Denial),
     /// Nobody of that name has a record, or no entry bears the identifier.
     NoDossier,
@@ -45,27 +53,25 @@ impl Gateway {
             (Arc::clone(&self.matrices), caller.clone(), criteria.clone(), attempt.now);
         let reading = self.store.read("search", move |tx| {
             Box::pin(async move {
-                let Some(dossier) = dossier_of(tx, &wanted).await? else { return Ok(Reading::NoDossier) };
-                match decide::<Consult>(&matrices, &asking, &dossier, now) {
+                let dossier = dossier_of(tx, &wanted).await?;
+                match decide_on::<Consult>(&matrices, &asking, dossier.as_ref(), now) {
                     Ok(permit) => find(tx, &permit, &wanted).await.map(|found| Reading::Permitted(permit, found)),
-                    Err(denial) => Ok(Reading::Denied(dossier.id, denial)),
+                    Err(not) => find_nothing(tx, &Visibility::nothing(asking.id(), now), &wanted)
+                        .await
+                        .map(|()| Reading::Not(not)),
                 }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
         let shown = match &reading {
             Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
-            Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+            Reading::Not(_) => Vec::new(),
         };
         self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
-            Reading::Denied(..) | Reading::NoDossier if criteria.patient.is_some() && consults(caller) => {
-                Err(access_denied())
-            }
-            Reading::Denied(..) | Reading::NoDossier => {
-                Ok(Journaled::new(SearchOutcome { total: 0, entries: Vec::new() }))
-            }
+            Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
+            Reading::Not(_) => Ok(Journaled::new(SearchOutcome { total: 0, entries: Vec::new() })),
         }
     }
 
@@ -85,28 +91,24 @@ impl Gateway {
         let (matrices, asking, now) = (Arc::clone(&self.matrices), caller.clone(), attempt.now);
         let reading = self.store.read("read", move |tx| {
             Box::pin(async move {
-                let Some(dossier_id) = document_entry::find_dossier(tx, id).await? else {
-                    return Ok(Reading::NoDossier);
-                };
-                let dossier = dossier::load(tx, dossier_id).await?;
-                match decide::<A>(&matrices, &asking, &dossier, now) {
-                    Ok(permit) => {
-                        let found = find_one(tx, &permit, &EntryName::Logical(id)).await?;
-                        Ok(Reading::Permitted(permit, found))
+                let (dossier, name) = (dossier::find_by_entry(tx, id).await?, EntryName::Logical(id));
+                match decide_on::<A>(&matrices, &asking, dossier.as_ref(), now) {
+                    Ok(permit) => find_one(tx, &permit, &name).await.map(|found| Reading::Permitted(permit, found)),
+                    Err(not) => {
+                        find_no_one(tx, &Visibility::nothing(asking.id(), now), &name).await.map(|()| Reading::Not(not))
                     }
-                    Err(denial) => Ok(Reading::Denied(dossier_id, denial)),
                 }
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
         let shown = match &reading {
             Reading::Permitted(_, Some((entry, _))) => vec![entry.logical_id],
-            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Vec::new(),
+            Reading::Permitted(_, None) | Reading::Not(_) => Vec::new(),
         };
         self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
-            Reading::Permitted(_, None) | Reading::Denied(..) | Reading::NoDossier => Err(not_found()),
+            Reading::Permitted(_, None) | Reading::Not(_) => Err(not_found()),
         }
     }
 }
@@ -116,19 +118,27 @@ fn consults(caller: &Caller) -> bool {
     !matches!(caller, Caller::Employee(..) | Caller::Indirect(..))
 }
 
+/// The decision on a record, if there is one. Whoever gets no permit asks the store the same questions in vain: what
+/// is absent and what is hidden take the same number of statements.
+fn decide_on<A: Act>(
+    matrices: &Matrices,
+    caller: &Caller,
+    dossier: Option<&Dossier>,
+    now: Timestamp,
+) -> Result<Permit<A>, NoPermit> {
+    let dossier = dossier.ok_or(NoPermit::NoDossier)?;
+    decide::<A>(matrices, caller, dossier, now).map_err(|denial| NoPermit::Denied(dossier.id, denial))
+}
+
 /// The record that the criteria name: the patient's, or that of the entry asked for.
 async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossier>, store::Error> {
     if let Some(ins) = &criteria.patient {
         return dossier::find_by_ins(tx, ins).await;
     }
-    let found = match (criteria.logical_ids.first(), criteria.identifiers.first()) {
-        (Some(id), _) => document_entry::find_dossier(tx, *id).await?,
-        (None, Some(urn)) => document_entry::find_dossier_by_identifier(tx, urn).await?,
-        (None, None) => None,
-    };
-    match found {
-        Some(id) => dossier::load(tx, id).await.map(Some),
-        None => Ok(None),
+    match (criteria.logical_ids.first(), criteria.identifiers.first()) {
+        (Some(id), _) => dossier::find_by_entry(tx, *id).await,
+        (None, Some(urn)) => dossier::find_by_identifier(tx, urn).await,
+        (None, None) => Ok(None),
     }
 }
 
@@ -138,8 +148,7 @@ fn search_event(attempt: &Attempt, reading: &Reading<Consult, Found>) -> Event {
             let mentions = found.entries.iter().map(EntryMention::of).collect();
             attempt.event(Subject::of(permit.dossier()), done(permit), mentions)
         }
-        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
-        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+        Reading::Not(not) => event_without_permit(attempt, not),
     }
 }
 
@@ -149,8 +158,14 @@ fn read_event<A: Act>(attempt: &Attempt, reading: &Reading<A, Option<(DocumentEn
             attempt.event(Subject::of(permit.dossier()), done(permit), vec![EntryMention::of(entry)])
         }
         Reading::Permitted(permit, None) => attempt.not_found(Subject::of(permit.dossier())),
-        Reading::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
-        Reading::NoDossier => attempt.not_found(Subject::Unknown),
+        Reading::Not(not) => event_without_permit(attempt, not),
+    }
+}
+
+fn event_without_permit(attempt: &Attempt, not: &NoPermit) -> Event {
+    match not {
+        NoPermit::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
+        NoPermit::NoDossier => attempt.not_found(Subject::Unknown),
     }
 }
 

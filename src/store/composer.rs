@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use crate::access::visibility::{Others, Readable, Shown, Visibility};
+use crate::domain::ids::DossierId;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
 
@@ -69,6 +70,19 @@ impl Composer {
             }
             Others::Shown(_) => {}
         }
+    }
+
+    /// Adds the entries of `dossier` as `e`, each with `replaced_us`: when something that `visibility` shows replaced
+    /// it. What a hidden entry replaced is in force for whoever may not see that one: its status would tell of it.
+    pub(super) fn push_entries(&mut self, dossier: DossierId, visibility: &Visibility) {
+        self.push("(SELECT d.*, CASE WHEN d.status = 'deprecated' THEN (");
+        self.push("SELECT MAX(r.registered_us) FROM association x ");
+        self.push("JOIN document_entry r ON r.logical_id = x.source_logical_id ");
+        self.push("WHERE x.kind = 'replaces' AND x.target_logical_id = d.logical_id");
+        self.push_visibility("r", visibility);
+        self.push(") END AS replaced_us FROM document_entry d WHERE d.dossier_id = ");
+        self.push_param(dossier.to_string().into());
+        self.push(") e");
     }
 
     /// Adds what `shown` wants of the entries of others, at least one condition.

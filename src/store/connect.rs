@@ -112,7 +112,9 @@ impl Store {
         let start = Instant::now();
         let mut connection = self.readers.acquire().await.map_err(acquire_error)?;
         let mut snapshot = connection.begin().await.map_err(|error| Error::driver("begin read", error))?;
-        let outcome = job(&mut Tx::snapshot(&mut snapshot)).await;
+        let mut tx = Tx::snapshot(&mut snapshot);
+        let outcome = job(&mut tx).await;
+        histogram!("carnet_store_read_trips", "operation" => name).record(tx.trips());
         // A read has nothing to commit; ending it lets go of the snapshot.
         let _ = snapshot.rollback().await;
         histogram!("carnet_store_read_seconds", "operation" => name).record(start.elapsed());

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 
 use super::dossier::instant;
 use super::error::Error;
-use super::executor::{Param, Row, Tx};
+use super::executor::{Row, Tx};
 use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
-use crate::domain::ids::{ConsentId, DossierId};
+use crate::domain::ids::DossierId;
 use crate::domain::national_id::StructIdNat;
 
 /// Writes a line, or rewrites the line of the same id. The caller holds the permit for it.
@@ -32,12 +32,6 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
         consent.until.into(),
     ];
     tx.execute(UPSERT, params).await.map(drop)
-}
-
-/// The record that holds the line `id`.
-pub async fn find_dossier(tx: &mut Tx<'_>, id: ConsentId) -> Result<Option<DossierId>, Error> {
-    let row = tx.fetch_optional(FIND_DOSSIER, vec![Param::from(id.to_string())]).await?;
-    row.map(|row| row.text(0)?.parse().map_err(|error| Error::inconsistent("consent", error))).transpose()
 }
 
 fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
@@ -96,6 +90,3 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (consent_id) DO UPDATE SET
   kind = excluded.kind, grantee_kind = excluded.grantee_kind, grantee = excluded.grantee,
   since_us = excluded.since_us, until_us = excluded.until_us";
-
-const FIND_DOSSIER: &str = "-- store::consent::find_dossier
-SELECT dossier_id FROM consent WHERE consent_id = $1";

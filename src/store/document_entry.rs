@@ -6,8 +6,6 @@ pub(super) use self::read::{COLUMNS, read_entries};
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use super::composer::Composer;
 use super::error::Error;
 use super::executor::{Param, Tx};
@@ -19,7 +17,7 @@ use crate::domain::author::{Author, AuthorPerson, PersonKind};
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::document_entry::{DocumentEntry, DocumentMetadata, ReferenceId};
 use crate::domain::dtm::Dtm;
-use crate::domain::ids::{DossierId, LogicalId, SubmissionSetUuid, UniqueId};
+use crate::domain::ids::{LogicalId, SubmissionSetUuid, UniqueId};
 use crate::domain::sha::Fingerprint;
 
 /// Writes an entry, whose bytes are `document`, with its labels and `more` of them, authors, lists and associations.
@@ -65,40 +63,20 @@ pub async fn list_of_submission_set(
     Ok(entries)
 }
 
-/// Whether some document, in whichever record, already bears `unique_id`.
+/// Whether some document, in whichever record, already bears `unique_id`, or has the UUID that it is as one of ours:
+/// an identifier names one document.
 pub async fn is_taken(tx: &mut Tx<'_>, unique_id: &UniqueId) -> Result<bool, Error> {
-    Ok(tx.fetch_optional(FIND_UNIQUE_ID, vec![unique_id.to_urn().into()]).await?.is_some())
+    let uuid = match unique_id {
+        UniqueId::Uuid(uuid) => uuid.to_string(),
+        UniqueId::Oid(_) => String::new(),
+    };
+    Ok(tx.fetch_optional(FIND_TAKEN, vec![unique_id.to_urn().into(), uuid.into()]).await?.is_some())
 }
 
-/// The record that holds the entry `id`: what a decision needs before anything of the entry is read.
-pub async fn find_dossier(tx: &mut Tx<'_>, id: LogicalId) -> Result<Option<DossierId>, Error> {
-    let row = tx.fetch_optional(FIND_DOSSIER, vec![id.to_string().into()]).await?;
-    row.map(|row| parse(&row.text(0)?)).transpose()
-}
-
-/// The record of the one entry that bears one of these ids.
-pub async fn find_dossier_of_any(tx: &mut Tx<'_>, ids: &[LogicalId]) -> Result<Option<DossierId>, Error> {
-    let mut find = Composer::new(FIND_DOSSIER_OF_ANY);
-    find.push_list(ids.iter().map(|id| id.to_string().into()));
-    find.push(")");
-    find.fetch_all(tx).await?.first().map(|row| parse(&row.text(0)?)).transpose()
-}
-
-/// The record of the entry whose uniqueId or entryUUID is `urn`.
-pub async fn find_dossier_by_identifier(tx: &mut Tx<'_>, urn: &str) -> Result<Option<DossierId>, Error> {
-    let entry_uuid = urn.strip_prefix("urn:uuid:").unwrap_or_default();
-    let row = tx.fetch_optional(FIND_DOSSIER_BY_IDENTIFIER, vec![urn.into(), entry_uuid.into()]).await?;
-    row.map(|row| parse(&row.text(0)?)).transpose()
-}
-
-/// Turns an Approved entry into Deprecated, in the commit that stores what replaces it.
-pub async fn deprecate(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    id: LogicalId,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let params = vec![id.to_string().into(), permit.dossier().to_string().into(), now.into()];
+/// Turns an entry into Deprecated, in the commit that stores what replaces it. What replaced it, and when, stays with
+/// the association: whoever may not see the newer one goes on seeing this one in force, as it was.
+pub async fn deprecate(tx: &mut Tx<'_>, permit: &Permit<Deposit>, id: LogicalId) -> Result<bool, Error> {
+    let params = vec![id.to_string().into(), permit.dossier().to_string().into()];
     Ok(tx.execute(DEPRECATE, params).await? == 1)
 }
 
@@ -285,20 +263,11 @@ SELECT e.logical_id, a.kind, a.target_logical_id
 FROM document_entry e LEFT JOIN association a ON a.source_logical_id = e.logical_id
 WHERE e.submission_set_uuid = $1 ORDER BY e.entry_id, a.kind, a.target_logical_id";
 
-const FIND_UNIQUE_ID: &str = "-- store::document_entry::find_unique_id
-SELECT entry_id FROM document_entry WHERE unique_id = $1";
-
-const FIND_DOSSIER: &str = "-- store::document_entry::find_dossier
-SELECT dossier_id FROM document_entry WHERE logical_id = $1";
-
-const FIND_DOSSIER_OF_ANY: &str = "-- store::document_entry::find_dossier_of_any
-SELECT dossier_id FROM document_entry WHERE logical_id IN (";
-
-const FIND_DOSSIER_BY_IDENTIFIER: &str = "-- store::document_entry::find_dossier_by_identifier
-SELECT dossier_id FROM document_entry WHERE unique_id = $1
-UNION SELECT dossier_id FROM document_entry WHERE entry_uuid = $2
-UNION SELECT dossier_id FROM document_entry WHERE logical_id = $2";
+const FIND_TAKEN: &str = "-- store::document_entry::find_taken
+SELECT entry_id FROM document_entry WHERE unique_id = $1
+UNION SELECT entry_id FROM document_entry WHERE entry_uuid = $2
+UNION SELECT entry_id FROM document_entry WHERE logical_id = $2";
 
 const DEPRECATE: &str = "-- store::document_entry::deprecate
-UPDATE document_entry SET status = 'deprecated', updated_us = $3
-WHERE logical_id = $1 AND dossier_id = $2 AND status = 'approved'";
+UPDATE document_entry SET status = 'deprecated'
+WHERE logical_id = $1 AND dossier_id = $2 AND status IN ('approved', 'deprecated')";

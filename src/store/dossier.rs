@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 
+use super::composer::Composer;
 use super::consent;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use crate::domain::dossier::{Dossier, DossierState};
-use crate::domain::ids::DossierId;
+use crate::domain::ids::{ConsentId, DossierId, LogicalId};
 use crate::domain::ins::Ins;
 
-/// Everything of the record in `d`, in one statement: the decision of every request starts with it.
+/// Everything of the record in `d`, in one statement: the decision of every request starts with it, and takes one trip
+/// whether there is a record or not.
 macro_rules! whole_dossier {
     () => {
         "
@@ -53,9 +55,30 @@ pub(super) fn read_any(rows: &[Row]) -> Result<Option<Dossier>, Error> {
     if rows.is_empty() { Ok(None) } else { read(rows).map(Some) }
 }
 
-/// The record of an entry or of a line of a list.
-pub async fn load(tx: &mut Tx<'_>, id: DossierId) -> Result<Dossier, Error> {
-    read(&tx.fetch_all(LOAD, vec![id.to_string().into()]).await?)
+/// The record that holds the entry `id`: what a decision needs before anything of the entry is read.
+pub async fn find_by_entry(tx: &mut Tx<'_>, id: LogicalId) -> Result<Option<Dossier>, Error> {
+    read_any(&tx.fetch_all(FIND_BY_ENTRY, vec![id.to_string().into()]).await?)
+}
+
+/// The record of the entry whose uniqueId, entryUUID or logicalId is `urn`.
+pub async fn find_by_identifier(tx: &mut Tx<'_>, urn: &str) -> Result<Option<Dossier>, Error> {
+    let uuid = urn.strip_prefix("urn:uuid:").unwrap_or_default();
+    read_any(&tx.fetch_all(FIND_BY_IDENTIFIER, vec![urn.into(), uuid.into()]).await?)
+}
+
+/// The record that holds the line `id` of a list, or one of `documents`: the Consent of a label has an id made of its
+/// document's.
+pub async fn find_by_consent(
+    tx: &mut Tx<'_>,
+    id: ConsentId,
+    documents: &[LogicalId],
+) -> Result<Option<Dossier>, Error> {
+    let mut find = Composer::new(FIND_BY_CONSENT);
+    find.push_param(id.to_string().into());
+    find.push("\n           UNION SELECT dossier_id FROM document_entry WHERE logical_id IN (");
+    find.push_list(documents.iter().map(|id| id.to_string().into()));
+    find.push(concat!(")))", whole_dossier!()));
+    read_any(&find.fetch_all(tx).await?)
 }
 
 /// Moves the record to `state`; the caller has checked that the move is legal.
@@ -117,11 +140,25 @@ WITH d AS (SELECT d.* FROM dossier_ins i JOIN dossier d ON d.dossier_id = i.doss
     whole_dossier!()
 );
 
-const LOAD: &str = concat!(
-    "-- store::dossier::load
-WITH d AS (SELECT * FROM dossier WHERE dossier_id = $1)",
+const FIND_BY_ENTRY: &str = concat!(
+    "-- store::dossier::find_by_entry
+WITH d AS (SELECT d.* FROM document_entry e JOIN dossier d ON d.dossier_id = e.dossier_id WHERE e.logical_id = $1)",
     whole_dossier!()
 );
+
+/// An id names one entry: a deposit under a unique id that is the UUID of another is refused.
+const FIND_BY_IDENTIFIER: &str = concat!(
+    "-- store::dossier::find_by_identifier
+WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
+           SELECT dossier_id FROM document_entry WHERE unique_id = $1
+           UNION SELECT dossier_id FROM document_entry WHERE entry_uuid = $2
+           UNION SELECT dossier_id FROM document_entry WHERE logical_id = $2))",
+    whole_dossier!()
+);
+
+const FIND_BY_CONSENT: &str = "-- store::dossier::find_by_consent
+WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
+           SELECT dossier_id FROM consent WHERE consent_id = ";
 
 const UPDATE_STATE: &str = "-- store::dossier::update_state
 UPDATE dossier SET state = $2, closed_us = $3 WHERE dossier_id = $1";

@@ -32,6 +32,8 @@ pub struct Tx<'c> {
     lines: Vec<PendingLine>,
     /// Documents that rows of this batch name.
     placed: Vec<Placed>,
+    /// How often the database was asked.
+    trips: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,11 @@ impl<'c> Tx<'c> {
 
     fn new(connection: &'c mut SqliteConnection, savepoint: Savepoint) -> Self {
         let (waiting, lines, placed) = (Vec::new(), Vec::new(), Vec::new());
-        Self { connection, savepoint, name: SavepointName::One, waiting, lines, placed }
+        Self { connection, savepoint, name: SavepointName::One, waiting, lines, placed, trips: 0 }
+    }
+
+    pub(super) fn trips(&self) -> u32 {
+        self.trips
     }
 
     /// Journal lines that this batch will write.
@@ -251,6 +257,7 @@ impl<'c> Tx<'c> {
         if self.savepoint == Savepoint::Queued {
             self.savepoint = Savepoint::Open;
         }
+        self.trips += 1;
         let sent = self.waiting.len();
         let mut answers = Vec::with_capacity(sent);
         let Statement { text, params } = join(self.waiting.drain(..));

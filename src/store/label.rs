@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use super::composer::Composer;
 use super::error::Error;
 use super::executor::Tx;
+use super::search::NO_DOSSIER;
 use crate::access::decide::{Act, Permit};
+use crate::access::visibility::Visibility;
 use crate::domain::confidentiality::VisibilityLabel;
-use crate::domain::ids::{EntryUuid, LogicalId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId};
 
 /// Puts a label on an entry that the permit shows: a new metadata version with a new entryUUID (D.5). What is there
 /// already is left as it is, and so is one that has ended: its time is not counted anew.
@@ -65,10 +67,23 @@ pub fn note_seen_by_patient(tx: &mut Tx<'_>, ids: &[LogicalId], now: Timestamp) 
 
 /// Every label in force on the entries that the permit shows, in the order of their deposit.
 pub async fn list<A: Act>(tx: &mut Tx<'_>, permit: &Permit<A>) -> Result<Vec<(LogicalId, VisibilityLabel)>, Error> {
+    list_of(tx, permit.dossier(), permit.visibility()).await
+}
+
+/// Asks what [`list`] asks, of no record: absent and hidden are to take the same statements.
+pub async fn list_nothing(tx: &mut Tx<'_>, nothing: &Visibility) -> Result<(), Error> {
+    list_of(tx, NO_DOSSIER, nothing).await.map(drop)
+}
+
+async fn list_of(
+    tx: &mut Tx<'_>,
+    dossier: DossierId,
+    visibility: &Visibility,
+) -> Result<Vec<(LogicalId, VisibilityLabel)>, Error> {
     let mut list = Composer::new(LIST);
-    list.push_param(permit.dossier().to_string().into());
-    list.push_in_force(permit.visibility().at);
-    list.push_visibility("e", permit.visibility());
+    list.push_param(dossier.to_string().into());
+    list.push_in_force(visibility.at);
+    list.push_visibility("e", visibility);
     list.push(" ORDER BY e.entry_id, l.label");
     let rows = list.fetch_all(tx).await?;
     let read = |row: &super::executor::Row| {

@@ -6,6 +6,7 @@
 use jiff::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+use uuid::Uuid;
 
 use super::composer::Composer;
 use super::document_entry::{COLUMNS, read_entries};
@@ -13,9 +14,10 @@ use super::error::Error;
 use super::executor::{Param, Tx};
 use super::volume::Location;
 use crate::access::decide::{Act, Consult, Permit};
+use crate::access::visibility::Visibility;
 use crate::domain::criteria::{CodeCriterion, Criteria, Direction, SortKey, TimeCriterion};
 use crate::domain::document_entry::DocumentEntry;
-use crate::domain::ids::{EntryUuid, LogicalId, UniqueId};
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 
 /// What a search found: how many in all, and the page asked for.
@@ -27,17 +29,12 @@ pub struct Found {
 
 /// Entries of the permit's record that match and that it shows.
 pub async fn find(tx: &mut Tx<'_>, permit: &Permit<Consult>, criteria: &Criteria) -> Result<Found, Error> {
-    let mut count =
-        Composer::new("-- store::search::count\nSELECT COUNT(*) FROM document_entry e WHERE e.dossier_id = ");
-    push_conditions(&mut count, permit, criteria);
-    let rows = count.fetch_all(tx).await?;
-    let total = rows.first().map_or(Ok(0), |row| row.integer(0))?;
-    let total = u64::try_from(total).map_err(|error| Error::inconsistent("document_entry", error))?;
+    let total = count(tx, permit.dossier(), permit.visibility(), criteria).await?;
     if total <= criteria.page.offset || criteria.page.size == 0 {
         return Ok(Found { total, entries: Vec::new() });
     }
-    let mut page = select();
-    push_conditions(&mut page, permit, criteria);
+    let mut page = select(permit.dossier(), permit.visibility());
+    push_conditions(&mut page, permit.visibility(), criteria);
     push_order(&mut page, &criteria.sort);
     page.push(" LIMIT ");
     page.push_param(criteria.page.size.into());
@@ -48,24 +45,56 @@ pub async fn find(tx: &mut Tx<'_>, permit: &Permit<Consult>, criteria: &Criteria
     Ok(Found { total, entries: entries.into_iter().map(|(entry, _)| entry).collect() })
 }
 
+/// Asks what [`find`] asks when it finds nothing, of no record: absent and hidden are to take the same statements.
+pub async fn find_nothing(tx: &mut Tx<'_>, nothing: &Visibility, criteria: &Criteria) -> Result<(), Error> {
+    count(tx, NO_DOSSIER, nothing, criteria).await.map(drop)
+}
+
+async fn count(
+    tx: &mut Tx<'_>,
+    dossier: DossierId,
+    visibility: &Visibility,
+    criteria: &Criteria,
+) -> Result<u64, Error> {
+    let mut count = Composer::new("-- store::search::count\nSELECT COUNT(*) FROM ");
+    count.push_entries(dossier, visibility);
+    push_conditions(&mut count, visibility, criteria);
+    let rows = count.fetch_all(tx).await?;
+    let total = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    u64::try_from(total).map_err(|error| Error::inconsistent("document_entry", error))
+}
+
 /// One entry, if the permit shows it, with the key of its bytes. Any status but Deleted.
 pub async fn find_one<A: Act>(
     tx: &mut Tx<'_>,
     permit: &Permit<A>,
     name: &EntryName,
 ) -> Result<Option<(DocumentEntry, Location)>, Error> {
-    let mut one = select();
-    one.push_param(permit.dossier().to_string().into());
+    select_one(tx, permit.dossier(), permit.visibility(), name).await
+}
+
+/// Asks what [`find_one`] asks when it finds nothing, of no record.
+pub async fn find_no_one(tx: &mut Tx<'_>, nothing: &Visibility, name: &EntryName) -> Result<(), Error> {
+    select_one(tx, NO_DOSSIER, nothing, name).await.map(drop)
+}
+
+async fn select_one(
+    tx: &mut Tx<'_>,
+    dossier: DossierId,
+    visibility: &Visibility,
+    name: &EntryName,
+) -> Result<Option<(DocumentEntry, Location)>, Error> {
+    let mut one = select(dossier, visibility);
     let (column, value) = match name {
-        EntryName::Logical(id) => (" AND e.logical_id = ", id.to_string()),
-        EntryName::Unique(id) => (" AND e.unique_id = ", id.to_urn()),
-        EntryName::Entry(id) => (" AND e.entry_uuid = ", id.to_string()),
+        EntryName::Logical(id) => (" WHERE e.logical_id = ", id.to_string()),
+        EntryName::Unique(id) => (" WHERE e.unique_id = ", id.to_urn()),
+        EntryName::Entry(id) => (" WHERE e.entry_uuid = ", id.to_string()),
     };
     one.push(column);
     one.push_param(value.into());
-    one.push_visibility("e", permit.visibility());
+    one.push_visibility("e", visibility);
     let rows = one.fetch_all(tx).await?;
-    Ok(read_entries(tx, &rows, permit.visibility()).await?.pop())
+    Ok(read_entries(tx, &rows, visibility).await?.pop())
 }
 
 /// By which name one entry is asked for.
@@ -76,26 +105,27 @@ pub enum EntryName {
     Entry(EntryUuid),
 }
 
-fn select() -> Composer {
+fn select(dossier: DossierId, visibility: &Visibility) -> Composer {
     let mut select = Composer::new("-- store::search::page\nSELECT ");
     select.push(COLUMNS);
-    select.push("\nFROM document_entry e WHERE e.dossier_id = ");
+    select.push("\nFROM ");
+    select.push_entries(dossier, visibility);
     select
 }
 
-fn push_conditions<A: Act>(composer: &mut Composer, permit: &Permit<A>, criteria: &Criteria) {
-    composer.push_param(permit.dossier().to_string().into());
-    composer.push_visibility("e", permit.visibility());
+fn push_conditions(composer: &mut Composer, visibility: &Visibility, criteria: &Criteria) {
+    composer.push(" WHERE 1 = 1");
+    composer.push_visibility("e", visibility);
     push_in(composer, "e.logical_id", criteria.logical_ids.iter().map(|id| id.to_string().into()).collect());
     push_identifiers(composer, &criteria.identifiers);
-    push_in(composer, "e.status", statuses(criteria).into_iter().map(|status| status.word().into()).collect());
+    push_in(composer, SEEN_STATUS, statuses(criteria).into_iter().map(|status| status.word().into()).collect());
     push_codes(composer, ("e.class_system", "e.class_code"), &criteria.classes);
     push_codes(composer, ("e.type_system", "e.type_code"), &criteria.types);
     push_codes(composer, ("e.format_system", "e.format_code"), &criteria.formats);
     push_codes(composer, ("e.facility_system", "e.facility_code"), &criteria.facilities);
     push_codes(composer, ("e.setting_system", "e.setting_code"), &criteria.settings);
     push_below(composer, EVENTS, &criteria.events);
-    push_labels(composer, &criteria.labels, permit.visibility().at);
+    push_labels(composer, &criteria.labels, visibility.at);
     push_exists(composer, AUTHOR_IDS, criteria.author_ids.iter().map(|id| id.as_str().into()).collect());
     push_like(composer, "a.family_folded", &criteria.author_families);
     push_like(composer, "a.given_folded", &criteria.author_givens);
@@ -104,7 +134,7 @@ fn push_conditions<A: Act>(composer: &mut Composer, permit: &Permit<A>, criteria
     push_times(composer, ("e.start_from_us", "COALESCE(e.stop_to_us, e.start_to_us)"), &criteria.period);
     push_times(composer, ("e.start_from_us", "e.start_to_us"), &criteria.service_start);
     push_times(composer, ("e.stop_from_us", "e.stop_to_us"), &criteria.service_stop);
-    push_times(composer, ("e.updated_us", "e.updated_us + 1"), &criteria.registered);
+    push_times(composer, (SEEN_UPDATED, SEEN_UPDATED_TO), &criteria.registered);
 }
 
 /// Without a status filter only what is in force is proposed (E.5), unless an entry is asked for by its name.
@@ -160,6 +190,15 @@ fn push_codes(composer: &mut Composer, (system, code): (&'static str, &'static s
     }
     composer.push(")");
 }
+
+/// The record that nobody has.
+pub(super) const NO_DOSSIER: DossierId = DossierId(Uuid::nil());
+
+/// As read by `document_entry::read`: what nothing visible replaced is in force.
+const SEEN_STATUS: &str =
+    "CASE WHEN e.status = 'deprecated' AND e.replaced_us IS NULL THEN 'approved' ELSE e.status END";
+const SEEN_UPDATED: &str = "CASE WHEN e.replaced_us > e.updated_us THEN e.replaced_us ELSE e.updated_us END";
+const SEEN_UPDATED_TO: &str = "CASE WHEN e.replaced_us > e.updated_us THEN e.replaced_us ELSE e.updated_us END + 1";
 
 const EVENTS: &str =
     " AND EXISTS (SELECT 1 FROM document_entry_item i WHERE i.entry_id = e.entry_id AND i.kind = 'event'";
@@ -250,7 +289,7 @@ fn push_order(composer: &mut Composer, sort: &[(SortKey, Direction)]) {
         composer.push(match key {
             SortKey::Creation => "e.creation_from_us",
             SortKey::ServiceStart => "e.start_from_us",
-            SortKey::Registered => "e.updated_us",
+            SortKey::Registered => SEEN_UPDATED,
         });
         composer.push(match direction {
             Direction::Ascending => ", ",

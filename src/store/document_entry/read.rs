@@ -169,20 +169,32 @@ fn read_entry(row: &Row, parts: Parts) -> Result<(DocumentEntry, Location), Erro
         reference_ids: parts.items_of("reference").map(item_reference).collect(),
         other_slots: gather_slots(parts.items_of("slot")),
     };
-    let status = AvailabilityStatus::from_word(&row.text(40)?);
+    let (status, updated_us) = seen(row)?;
     let entry = DocumentEntry {
         entry_uuid: parse(&row.text(38)?)?,
         logical_id: parse(&row.text(3)?)?,
         version: version(row, 39)?,
         submission_set: parse(&row.text(1)?)?,
-        availability_status: status.ok_or_else(|| Error::inconsistent(TABLE, "status"))?,
+        availability_status: status,
         metadata,
         fingerprint: read_fingerprint(row, 42)?,
         associations: parts.associations.into_values().flatten().collect(),
         registered: instant(TABLE, row.integer(7)?)?,
-        updated: instant(TABLE, row.integer(41)?)?,
+        updated: instant(TABLE, updated_us)?,
     };
     Ok((entry, read_location(row)?))
+}
+
+/// Status and last change as they are for whoever sees this much: see [`Composer::push_entries`].
+fn seen(row: &Row) -> Result<(AvailabilityStatus, i64), Error> {
+    let status = AvailabilityStatus::from_word(&row.text(40)?);
+    let status = status.ok_or_else(|| Error::inconsistent(TABLE, "status"))?;
+    let updated_us = row.integer(41)?;
+    Ok(match (status, row.integer_or_null(46)?) {
+        (AvailabilityStatus::Deprecated, Some(replaced_us)) => (status, updated_us.max(replaced_us)),
+        (AvailabilityStatus::Deprecated, None) => (AvailabilityStatus::Approved, updated_us),
+        _ => (status, updated_us),
+    })
 }
 
 fn read_source_patient(row: &Row) -> Result<SourcePatient, Error> {
@@ -278,7 +290,7 @@ fn read_dtm(text: &str) -> Result<Dtm, Error> {
     Dtm::from_hl7(text).map_err(|error| Error::inconsistent(TABLE, error))
 }
 
-/// What [`read_entries`] expects, over `document_entry e`.
+/// What [`read_entries`] expects, over the `e` of [`Composer::push_entries`].
 pub(in crate::store) const COLUMNS: &str =
     "e.entry_id, e.submission_set_uuid, e.volume, e.logical_id, e.unique_id, e.ins_authority,
   e.ins_matricule, e.registered_us, e.class_system, e.class_code, e.class_display, e.type_system, e.type_code,
@@ -286,7 +298,7 @@ pub(in crate::store) const COLUMNS: &str =
   e.facility_display, e.setting_system, e.setting_code, e.setting_display, e.title, e.comments, e.language_code,
   e.mime_type, e.creation_text, e.start_text, e.stop_text, e.source_id_system, e.source_id_value, e.birth_family,
   e.usual_family, e.given, e.birth_text, e.sex, e.confidentiality, e.entry_uuid, e.version, e.status, e.updated_us,
-  e.sha1, e.sha256, e.size_bytes, e.volume_offset";
+  e.sha1, e.sha256, e.size_bytes, e.volume_offset, e.replaced_us";
 
 const LIST_LABELS: &str = "-- store::document_entry::list_labels
 SELECT l.entry_id, l.label FROM document_entry_label l WHERE l.entry_id IN (";

@@ -183,9 +183,27 @@ impl Caller {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     }
 
+    /// By the patient's portal: ends the block.
+    pub(crate) async fn unblock(&self, ps: &str) {
+        let ps = ps.parse().expect("PS_IdNat");
+        self.end(&message::provision_for("deny", &ps)).await;
+    }
+
     /// By the patient's portal.
     pub(crate) async fn mask(&self, document: &str) {
         let consent = message::consent(&patient(), &message::provision_mask(document));
+        let answer = self.post_json("/Consent", &consent).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    }
+
+    /// By the patient's portal.
+    pub(crate) async fn unmask(&self, document: &str) {
+        self.end(&message::provision_mask(document)).await;
+    }
+
+    async fn end(&self, provision: &Value) {
+        let mut consent = message::consent(&patient(), provision);
+        consent["status"] = "inactive".into();
         let answer = self.post_json("/Consent", &consent).await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
     }

@@ -96,6 +96,13 @@ impl TestGateway {
         self.structure(INSURER, "MUTUELLE DE TEST")
     }
 
+    /// An employee of [`Self::hospital`], with a card of it (CPE).
+    pub(crate) fn employee(&self) -> Caller {
+        let id = "3350000899/42";
+        let organisation = "HOPITAL DE TEST".to_owned();
+        self.caller(id, &Holder::Employee { id: id.parse().expect("PS_IdNat"), organisation })
+    }
+
     pub(crate) fn structure(&self, id: &str, name: &str) -> Caller {
         let struct_id = id.parse().expect("Struct_IdNat");
         self.caller(id, &Holder::Organisation { struct_id, name: name.to_owned(), application: "TEST".to_owned() })

@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod provider;
 pub(crate) mod publisher;
 pub(crate) mod raw_http2;
+pub(crate) mod reviewed;
 pub(crate) mod test_listener;
 
 pub(crate) use caller::Caller;

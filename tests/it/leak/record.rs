@@ -1,0 +1,186 @@
+//! What a generated pair is made of: a record, the outsider who asks, and what they ask.
+
+use carnet::domain::association::RelationKind;
+use carnet::domain::confidentiality::{ConfidentialityLevel, VisibilityLabel};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{select, subsequence};
+
+use super::request::{Ask, ask};
+
+/// One pair of stores: the record in the one, the record without what the outsider may not see in the other.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    pub(super) outsider: Outsider,
+    pub(super) list: Vec<Line>,
+    pub(super) documents: Vec<Spec>,
+    pub(super) asks: Vec<Ask>,
+}
+
+/// Who asks: whoever does not see the whole record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outsider {
+    pub(super) who: Who,
+    pub(super) purpose: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Doctor,
+    Nurse,
+    Technician,
+    /// Of a profession in no row of the habilitation matrix.
+    Unlisted,
+    Employee,
+    Hospital,
+    Laboratory,
+    /// The patient, from whom documents are hidden for a while.
+    Portal,
+}
+
+impl Who {
+    pub(super) const ALL: [Self; 8] = [
+        Self::Doctor,
+        Self::Nurse,
+        Self::Technician,
+        Self::Unlisted,
+        Self::Employee,
+        Self::Hospital,
+        Self::Laboratory,
+        Self::Portal,
+    ];
+}
+
+/// A line of the patient's list about the outsider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    Authorisation,
+    EndedAuthorisation,
+    AuthorisationOfStructure,
+    Block,
+    MedecinTraitant,
+    OppositionBrisDeGlace,
+    OppositionCentre15,
+}
+
+/// A document as it is deposited.
+#[derive(Debug, Clone)]
+pub(super) struct Spec {
+    pub(super) depositor: Source,
+    /// Named as an author beside nobody: whose document it is too.
+    pub(super) author: Source,
+    /// Index in [`TYPES`].
+    pub(super) kind: usize,
+    pub(super) level: ConfidentialityLevel,
+    pub(super) labels: Vec<VisibilityLabel>,
+    pub(super) named_by_uuid: bool,
+    /// To an earlier document, counted from the first; left out where its depositor may not relate to that one.
+    pub(super) relation: Option<(RelationKind, usize)>,
+    /// Order number of referenceIdList, of few.
+    pub(super) reference: Option<u8>,
+    /// Day of creationTime, of few.
+    pub(super) day: u8,
+    pub(super) minutes_later: u8,
+    /// Masked by the patient afterwards: a second metadata version.
+    pub(super) masked: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    Hospital,
+    Laboratory,
+    Colleague,
+    /// The outsider; a colleague where outsiders of that mode are no source of documents.
+    Outsider,
+}
+
+/// Types of different classes: 10, 11, 31, 42, 60, 90, 95.
+pub(super) const TYPES: [(&str, &str); 8] = [
+    ("2.16.840.1.113883.6.1", "11490-0"),
+    ("2.16.840.1.113883.6.1", "11502-2"),
+    ("2.16.840.1.113883.6.1", "60591-5"),
+    ("2.16.840.1.113883.6.1", "18748-4"),
+    ("2.16.840.1.113883.6.1", "57833-6"),
+    ("1.2.250.1.213.1.1.4.12", "REMB"),
+    ("1.2.250.1.213.1.1.4.12", "EXPPAT_1"),
+    ("1.2.250.1.213.1.1.4.12", "ATTEST-RESID"),
+];
+
+pub(super) const DOCUMENTS_MAX: usize = 6;
+
+pub(super) fn pair() -> impl Strategy<Value = Pair> {
+    let list = prop_oneof![1 => vec(line(), 0..3), 2 => vec(line(), 0..2).prop_map(authorised)];
+    (outsider(), list, vec(spec(), 1..=DOCUMENTS_MAX), vec(ask(), 1..=ASKS_MAX))
+        .prop_map(|(outsider, list, documents, asks)| Pair { outsider, list, documents, asks })
+}
+
+const ASKS_MAX: usize = 6;
+
+fn authorised(mut list: Vec<Line>) -> Vec<Line> {
+    list.push(Line::Authorisation);
+    list
+}
+
+fn outsider() -> impl Strategy<Value = Outsider> {
+    let who = prop_oneof![4 => Just(Who::Doctor), 6 => select(Who::ALL.to_vec())];
+    let purpose = prop_oneof![4 => Just("normal"), 1 => Just("bris_de_glace"), 1 => Just("centre_15")];
+    (who, purpose).prop_map(|(who, purpose)| Outsider { who, purpose })
+}
+
+fn line() -> impl Strategy<Value = Line> {
+    select(vec![
+        Line::Authorisation,
+        Line::EndedAuthorisation,
+        Line::AuthorisationOfStructure,
+        Line::Block,
+        Line::MedecinTraitant,
+        Line::OppositionBrisDeGlace,
+        Line::OppositionCentre15,
+    ])
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let who = (source(), source(), 0..TYPES.len());
+    let labels = prop_oneof![
+        1 => Just(Vec::new()),
+        1 => Just(vec![VisibilityLabel::MasquePs]),
+        1 => subsequence(VisibilityLabel::ALL.to_vec(), 0..=3),
+    ];
+    let confidentiality = (select(ConfidentialityLevel::ALL.to_vec()), labels, prop::bool::weighted(0.2));
+    let relation = prop_oneof![
+        1 => Just(None),
+        1 => (select(RelationKind::ALL.to_vec()), 0..DOCUMENTS_MAX).prop_map(Some),
+        2 => (0..DOCUMENTS_MAX).prop_map(|target| Some((RelationKind::Replaces, target))),
+    ];
+    let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3);
+    (who, confidentiality, rest).prop_map(
+        |(
+            (depositor, author, kind),
+            (level, labels, masked),
+            (named_by_uuid, relation, reference, day, minutes_later),
+        )| {
+            Spec {
+                depositor,
+                author,
+                kind,
+                level,
+                labels,
+                named_by_uuid,
+                relation,
+                reference,
+                day,
+                minutes_later,
+                masked,
+            }
+        },
+    )
+}
+
+fn source() -> impl Strategy<Value = Source> {
+    prop_oneof![
+        4 => Just(Source::Hospital),
+        2 => Just(Source::Laboratory),
+        2 => Just(Source::Colleague),
+        1 => Just(Source::Outsider),
+    ]
+}

@@ -1,0 +1,265 @@
+//! The patient and who acts for them read through the portal; what is invisible to them, and for how long.
+
+use carnet::cli::message;
+use carnet::clock::Clock;
+use carnet::domain::criteria::Criteria;
+use carnet::identity::caller::{Caller as Identified, Structure};
+use carnet::identity::session::{PortalSession, PortalUser};
+use carnet::identity::statement::AccessVisibility;
+use http::{Method, StatusCode};
+use jiff::{Timestamp, ToSpan as _};
+use serde_json::{Value, json};
+
+use super::support::caller::{Answer, search_path};
+use super::support::gateway::{OTHER_PATIENT, PORTAL, patient};
+use super::support::{Caller, Document, TestGateway};
+
+const MARTIN: &str = "810000000011";
+const PETIT: &str = "810000000037";
+const VISIBILITY: &str = "urn:oid:1.2.250.1.213.1.1.4.13";
+
+/// One request of a session about the patient of the tests.
+async fn as_user(portal: &Caller, user: &str, path: &str) -> Answer {
+    let patient = patient().to_string();
+    let headers = [("x-on-behalf-of", patient.as_str()), ("x-portal-user", user)];
+    portal.send(Method::GET, path, &headers, "").await
+}
+
+async fn found_as(portal: &Caller, user: &str) -> Vec<String> {
+    let answer = as_user(portal, user, &search_path(&patient(), "")).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    answer.entry_ids()
+}
+
+async fn set(caller: &Caller, provision: Value) -> Answer {
+    caller.post_json("/Consent", &message::consent(&patient(), &provision)).await
+}
+
+async fn done(caller: &Caller, provision: Value) -> Answer {
+    let answer = set(caller, provision).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+    answer
+}
+
+/// Ends the line or the label that a provision says.
+async fn end(caller: &Caller, provision: Value) -> Answer {
+    let mut consent = message::consent(&patient(), &provision);
+    consent["status"] = "inactive".into();
+    caller.post_json("/Consent", &consent).await
+}
+
+fn label(document: &str, label: &str) -> Value {
+    let mut provision = message::provision_mask(document);
+    provision["securityLabel"] = json!([{ "system": VISIBILITY, "code": label }]);
+    provision
+}
+
+fn delegate(role: &str, until: Option<Timestamp>) -> Value {
+    let who = json!({ "identifier": { "system": "urn:carnet:delegate", "value": "ens-42" } });
+    let mut provision =
+        json!({ "type": "permit", "actor": [{ "role": { "coding": [{ "code": role }] }, "reference": who }] });
+    if let Some(until) = until {
+        provision["period"] = json!({ "end": until.to_string() });
+    }
+    provision
+}
+
+/// A discharge letter that comes with a label.
+async fn deposited_with(caller: &Caller, label: &str) -> String {
+    let bundle = Document::discharge_letter().bundle_with(|bundle| {
+        bundle["entry"][1]["resource"]["securityLabel"] =
+            json!([{ "coding": [{ "system": VISIBILITY, "code": label }] }]);
+    });
+    let answer = caller.post_json("", &bundle).await;
+    answer.created_document().unwrap_or_else(|| panic!("deposit refused: {}", answer.text()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_patient_reads_their_record_and_the_portal_without_a_patient_reads_nothing() {
+    let gateway = TestGateway::start().await;
+    let letter = Document::discharge_letter();
+    let id = gateway.hospital().deposited(&letter).await;
+    let portal = gateway.portal();
+    assert_eq!(portal.search("").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(portal.get(&format!("/Binary/{id}")).await.status, StatusCode::FORBIDDEN);
+    portal.mask(&id).await;
+    assert_eq!(found_as(&portal, "patient").await, std::slice::from_ref(&id));
+    assert_eq!(as_user(&portal, "patient", &format!("/Binary/{id}")).await.body, letter.content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_about_one_patient_reaches_no_other() {
+    let gateway = TestGateway::start().await;
+    let other = OTHER_PATIENT.parse().unwrap();
+    let elsewhere = gateway.hospital().deposited(&Document::discharge_letter_of(other)).await;
+    let portal = gateway.portal();
+    let named = as_user(&portal, "patient", &search_path(&OTHER_PATIENT.parse().unwrap(), "")).await;
+    assert_eq!((named.status, named.rule().as_str()), (StatusCode::FORBIDDEN, "token-patient"));
+    for path in ["DocumentReference", "Binary"] {
+        let answer = as_user(&portal, "patient", &format!("/{path}/{elsewhere}")).await;
+        let absent = as_user(&portal, "patient", &format!("/{path}/00000000-0000-7000-8000-000000000000")).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        assert_eq!(answer.without_id(), absent.without_id());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_the_portal_states_for_whom_they_ask() {
+    let gateway = TestGateway::start().await;
+    for caller in [gateway.hospital(), gateway.doctor(MARTIN)] {
+        let answer = as_user(&caller, "patient", &search_path(&patient(), "")).await;
+        assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::FORBIDDEN, "mode-refused"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_acts_for_the_patient_does_so_while_the_list_says_it() {
+    let gateway = TestGateway::start().await;
+    let portal = gateway.portal();
+    let id = gateway.hospital().deposited(&Document::discharge_letter()).await;
+    let soon = Clock::System.now().checked_add(1.hour()).unwrap();
+    for (role, user, until) in
+        [("GUARD", "legal_representative ens-42", None), ("CAREGIVER", "aidant ens-42", Some(soon))]
+    {
+        let search = search_path(&patient(), "");
+        assert_eq!(as_user(&portal, user, &search).await.status, StatusCode::FORBIDDEN, "{user}");
+        done(&portal, delegate(role, until)).await;
+        assert_eq!(found_as(&portal, user).await, std::slice::from_ref(&id), "{user}");
+        assert_eq!(end(&portal, delegate(role, until)).await.status, StatusCode::CREATED);
+        assert_eq!(as_user(&portal, user, &search).await.status, StatusCode::FORBIDDEN, "{user}");
+    }
+    let endless = set(&portal, delegate("CAREGIVER", None)).await;
+    assert_eq!((endless.status, endless.rule().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "consent-form"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_minor_keeps_to_themselves_does_not_exist_for_legal_representatives() {
+    let gateway = TestGateway::start().await;
+    let (portal, hospital) = (gateway.portal(), gateway.hospital());
+    let secret = hospital.deposited(&Document::blood_test()).await;
+    let open = hospital.deposited(&Document::discharge_letter()).await;
+    done(&portal, delegate("GUARD", None)).await;
+    done(&portal, label(&secret, "INVISIBLE_REPRESENTANTS_LEGAUX")).await;
+    let user = "legal_representative ens-42";
+    assert_eq!(found_as(&portal, user).await, std::slice::from_ref(&open));
+    let hidden = as_user(&portal, user, &format!("/Binary/{secret}")).await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    let listed = as_user(&portal, user, &consent_path()).await.text();
+    assert!(!listed.contains(&secret), "{listed}");
+    assert_eq!(found_as(&portal, "patient").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_invisible_to_the_patient_is_so_for_a_month() {
+    let gateway = TestGateway::start().await;
+    let hidden = deposited_with(&gateway.hospital(), "INVISIBLE_PATIENT").await;
+    let portal = gateway.portal();
+    assert!(found_as(&portal, "patient").await.is_empty());
+    let listed = as_user(&portal, "patient", &consent_path()).await.text();
+    assert!(!listed.contains(&hidden), "{listed}");
+    let doctor = gateway.authorised_doctor(MARTIN).await;
+    assert_eq!(doctor.found("").await, std::slice::from_ref(&hidden));
+    let (id, name) = (PORTAL.parse().unwrap(), "PORTAIL DE TEST".to_owned());
+    let visibility = AccessVisibility::Ordinary;
+    let session = PortalSession::Of { patient: patient(), user: PortalUser::Patient, visibility };
+    let patient_themselves = Identified::PatientPortal(Structure { id, name }, session);
+    let criteria = Criteria { patient: Some(patient()), ..Criteria::default() };
+    let mut later = gateway.gateway().clone();
+    for (days, found) in [(27, 0), (32, 1)] {
+        later.clock = Clock::fixed(Clock::System.now().checked_add((24 * days).hours()).unwrap());
+        let outcome = later.search(&patient_themselves, &criteria).await.unwrap().disclose();
+        assert_eq!((outcome.total, outcome.entries.len()), (found, found as usize), "after {days} days");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_patient_saw_can_be_invisible_to_them_no_more() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.authorised_doctor(MARTIN).await);
+    let unseen = doctor.deposited(&Document::discharge_letter()).await;
+    done(&doctor, label(&unseen, "INVISIBLE_PATIENT")).await;
+    assert!(found_as(&portal, "patient").await.is_empty());
+    assert_eq!(end(&doctor, label(&unseen, "INVISIBLE_PATIENT")).await.status, StatusCode::CREATED);
+    let again = set(&doctor, label(&unseen, "INVISIBLE_PATIENT")).await;
+    assert_eq!((again.status, again.rule().as_str()), (StatusCode::CONFLICT, "shown-to-patient"), "it was shown once");
+    let seen = doctor.deposited(&Document::discharge_letter()).await;
+    assert_eq!(found_as(&portal, "patient").await.len(), 2);
+    let late = set(&doctor, label(&seen, "INVISIBLE_PATIENT")).await;
+    assert_eq!((late.status, late.rule().as_str()), (StatusCode::CONFLICT, "shown-to-patient"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn professionals_mask_what_they_see_and_unmask_what_is_theirs() {
+    let gateway = TestGateway::start().await;
+    let id = gateway.hospital().deposited(&Document::discharge_letter()).await;
+    let nurse = gateway.professional(PETIT, 60, &[]);
+    let doctor = gateway.doctor(MARTIN);
+    assert_eq!(set(&nurse, message::provision_mask(&id)).await.status, StatusCode::FORBIDDEN);
+    nurse.declare_authorisation(&patient()).await;
+    done(&nurse, message::provision_mask(&id)).await;
+    assert!(nurse.found("").await.is_empty());
+    assert_eq!(end(&nurse, message::provision_mask(&id)).await.status, StatusCode::NOT_FOUND, "it is not theirs");
+    let pcp = json!({ "type": "permit", "actor": [{ "role": { "coding": [{ "code": "PCP" }] },
+        "reference": { "identifier": { "system": "urn:oid:1.2.250.1.71.4.2.1", "value": MARTIN } } }] });
+    done(&gateway.portal(), pcp.clone()).await;
+    assert_eq!(doctor.found("").await, std::slice::from_ref(&id), "the médecin traitant sees it");
+    assert_eq!(end(&doctor, message::provision_mask(&id)).await.status, StatusCode::CREATED);
+    assert_eq!(nurse.found("").await, [id]);
+    assert_eq!(set(&doctor, pcp.clone()).await.rule(), "mode-refused", "the patient names them");
+    assert_eq!(end(&doctor, pcp).await.status, StatusCode::CREATED, "and they may leave");
+    assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_are_masked_as_they_come_and_stay_so_when_they_are_replaced() {
+    let gateway = TestGateway::start().await;
+    let (portal, hospital) = (gateway.portal(), gateway.hospital());
+    let doctor = gateway.authorised_doctor(MARTIN).await;
+    let before = hospital.deposited(&Document::blood_test()).await;
+    let by_default = json!({ "type": "deny",
+        "class": [{ "system": "http://hl7.org/fhir/resource-types", "code": "DocumentReference" }] });
+    done(&portal, by_default.clone()).await;
+    let masked = hospital.deposited(&Document::discharge_letter()).await;
+    assert_eq!(doctor.found("").await, std::slice::from_ref(&before));
+    assert_eq!(end(&portal, by_default).await.status, StatusCode::CREATED);
+    hospital.deposited(&Document::discharge_letter().replacing(&masked)).await;
+    assert_eq!(doctor.found("").await, [before]);
+    assert_eq!(hospital.found("").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_emergency_sees_masked_documents_only_if_the_patient_allowed_it() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.doctor(MARTIN));
+    let id = gateway.hospital().deposited(&Document::discharge_letter()).await;
+    portal.mask(&id).await;
+    assert_eq!(doctor.read_in_emergency(&id).await.status, StatusCode::NOT_FOUND);
+    let purpose = |code: &str| json!({ "system": "urn:oid:1.2.250.1.213.1.1.4.248", "code": code });
+    let allowed = json!({ "type": "permit", "purpose": [purpose("bris_de_glace"), purpose("centre_15")],
+        "securityLabel": [{ "system": VISIBILITY, "code": "MASQUE_PS" }] });
+    done(&portal, allowed.clone()).await;
+    assert_eq!(doctor.read_in_emergency(&id).await.status, StatusCode::OK);
+    assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN, "in an emergency alone");
+    assert_eq!(end(&portal, allowed).await.status, StatusCode::CREATED);
+    assert_eq!(doctor.read_in_emergency(&id).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_let_in_sees_who_else_is() {
+    let gateway = TestGateway::start().await;
+    let doctor = gateway.authorised_doctor(MARTIN).await;
+    gateway.portal().block(PETIT).await;
+    let stranger = gateway.professional(PETIT, 60, &[]);
+    let of_doctor = doctor.get(&consent_path()).await.text();
+    assert!(of_doctor.contains(MARTIN) && of_doctor.contains(PETIT), "{of_doctor}");
+    let of_stranger = stranger.get(&consent_path()).await;
+    assert_eq!((of_stranger.status, of_stranger.json()["total"].as_u64()), (StatusCode::OK, Some(0)));
+    let nobody: carnet::domain::ins::Ins = "1.2.250.1.213.1.4.10|207058575627097".parse().unwrap();
+    let path = search_path(&nobody, "").replace("DocumentReference", "Consent");
+    let of_nobody = stranger.get(&path).await;
+    assert_eq!((of_nobody.status, of_nobody.json()["total"].as_u64()), (StatusCode::OK, Some(0)));
+}
+
+fn consent_path() -> String {
+    search_path(&patient(), "").replace("DocumentReference", "Consent")
+}
