@@ -1,5 +1,7 @@
 //! What every operation shares: the journal line of whatever happens, and what a store error is to a caller.
 
+use std::time::Instant;
+
 use jiff::Timestamp;
 
 use super::gateway::{Gateway, ReadLines};
@@ -25,6 +27,8 @@ pub(super) struct Attempt {
     token: StatedToken,
     action: Action,
     pub(super) now: Timestamp,
+    /// What beats are counted from.
+    pub(super) begun: Instant,
 }
 
 impl Attempt {
@@ -60,7 +64,7 @@ impl Gateway {
     pub(super) fn attempt(&self, caller: &Caller, action: Action) -> Attempt {
         let (actor, purpose, token) = (Actor::of(caller), StatedPurpose::of(caller), StatedToken::of_caller(caller));
         let connection = Connection::of(caller.visibility());
-        Attempt { actor, purpose, connection, token, action, now: self.clock.now() }
+        Attempt { actor, purpose, connection, token, action, now: self.clock.now(), begun: Instant::now() }
     }
 
     /// Writes down a request that a face could not read, or that the caller had no business to make.
@@ -99,7 +103,7 @@ impl Gateway {
         let (purpose, action) = (StatedPurpose::NotRead, Action::Request);
         let visibility = token.map_or(AccessVisibility::Ordinary, |token| token.statement.visibility);
         let (connection, token) = (Connection::of(visibility), token.map_or(StatedToken::None, StatedToken::of));
-        Attempt { actor, purpose, connection, token, action, now: self.clock.now() }
+        Attempt { actor, purpose, connection, token, action, now: self.clock.now(), begun: Instant::now() }
     }
 
     async fn write_down(&self, attempt: &Attempt, failure: Failure) -> Failure {

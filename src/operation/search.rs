@@ -67,7 +67,11 @@ impl Gateway {
             Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
             Reading::Not(_) => Vec::new(),
         };
+        let shows_nothing = shown.is_empty();
         self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
+        if shows_nothing {
+            self.keep_beat(&attempt).await;
+        }
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
@@ -108,7 +112,10 @@ impl Gateway {
         self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
-            Reading::Permitted(_, None) | Reading::Not(_) => Err(not_found()),
+            Reading::Permitted(_, None) | Reading::Not(_) => {
+                self.keep_beat(attempt).await;
+                Err(not_found())
+            }
         }
     }
 }
