@@ -29,8 +29,12 @@ pub struct Running {
     pub operators: SocketAddr,
     pub gateway: Gateway,
     stop: watch::Sender<bool>,
-    listeners: [JoinHandle<()>; 2],
+    /// Listeners, and what sends the journal on.
+    until_stopped: Vec<JoinHandle<()>>,
+    /// Sends notices; told to stop with them.
+    sender: JoinHandle<()>,
     watchers: Vec<AbortHandle>,
+    grace: Duration,
 }
 
 /// Why a gateway does not start: a sentence for the operator.
@@ -67,6 +71,10 @@ impl App {
         if gateway.matrices.habilitation.is_sample {
             tracing::warn!("the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix");
         }
+        let (sender, bell) = gateway.notice_sender()?;
+        if !sender.sends() {
+            tracing::warn!("mail.smtp names no relay: notices of emergency accesses (R1111-48) wait in the outbox");
+        }
         let (stop, stopped) = watch::channel(false);
         let oidc = &config.oidc;
         trust.watch_services(oidc.ca.iter().chain([&oidc.client_certificate]).cloned().collect());
@@ -83,33 +91,46 @@ impl App {
         let admission = Admission { vihf: Arc::new(verifier), bearer };
         let every = Duration::from_secs(config.tls.reload_seconds.max(1));
         watchers.push(tokio::spawn(gateway.structures.clone().watch(every)).abort_handle());
+        let forwarder =
+            gateway.audit_forwarder()?.map(|forwarder| tokio::spawn(forwarder.run(end_of(stopped.clone()))));
         watchers.push(tokio::spawn(keep_heads(gateway.clone(), end_of(stopped.clone()))).abort_handle());
         let (limits, router) = (config.limits.clone(), fhir::exchange::router(gateway.clone(), admission));
         let until = end_of(stopped.clone());
         let faces = tokio::spawn(async move { serve(professionals, trust, router, &limits, until).await });
-        let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped));
+        let (limits, asked, until) = (config.limits.clone(), gateway.clone(), end_of(stopped.clone()));
         let ready = move || {
             let gateway = asked.clone();
             async move { if gateway.is_ready().await { Ok(()) } else { Err("the database does not answer".to_owned()) } }
         };
         let health = tokio::spawn(async move { serve_operators(operators, ready, &limits, until).await });
+        let sender = tokio::spawn(sender.run(bell, end_of(stopped)));
+        let grace = Duration::from_secs(config.limits.shutdown_seconds);
         Ok(Running {
             professionals: professionals_at,
             operators: operators_at,
             gateway,
             stop,
-            listeners: [faces, health],
+            until_stopped: [faces, health].into_iter().chain(forwarder).collect(),
+            sender,
             watchers,
+            grace,
         })
     }
 }
 
 impl Running {
-    /// Stops accepting, lets requests in flight finish within `limits.shutdown_seconds`.
-    pub async fn stop(self) -> Result<(), Fault> {
+    /// Stops accepting, lets requests and mails in flight finish within `limits.shutdown_seconds`.
+    pub async fn stop(mut self) -> Result<(), Fault> {
         self.stop.send_replace(true);
-        for listener in self.listeners {
-            listener.await.map_err(|error| Fault::new("listener", error))?;
+        let mails = tokio::time::timeout(self.grace, &mut self.sender);
+        let others = futures_util::future::join_all(self.until_stopped);
+        let (mails, others) = tokio::join!(mails, others);
+        if mails.is_err() {
+            // A mail that was not taken yet is sent again after its lease.
+            self.sender.abort();
+        }
+        for ended in others {
+            ended.map_err(|error| Fault::new("a task of the gateway", error))?;
         }
         self.watchers.iter().for_each(AbortHandle::abort);
         // The last lines are held by a head outside of the database, too.

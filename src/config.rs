@@ -1,7 +1,9 @@
 //! Every setting, typed. Contract 2. Nothing else reads the environment or `carnet.toml`.
 
+mod atna;
 mod journal;
 mod limits;
+mod mail;
 mod network;
 mod oidc;
 mod revocation;
@@ -14,8 +16,10 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub use self::atna::Atna;
 pub use self::journal::Journal;
 pub use self::limits::Limits;
+pub use self::mail::{Mail, Relay, RelaySecurity};
 pub use self::network::Network;
 pub use self::oidc::{Oidc, SignatureAlgorithm};
 pub use self::revocation::{HttpAddress, Revocation, RevocationPolicy};
@@ -34,6 +38,8 @@ pub struct Config {
     pub dmp: Dmp,
     pub oidc: Oidc,
     pub vihf: Vihf,
+    pub mail: Mail,
+    pub atna: Atna,
     pub limits: Limits,
     pub log: Log,
 }
@@ -220,10 +226,11 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()) {
+        for path in self.tls.paths_mut().chain(self.revocation.paths_mut()).chain(self.mail.paths_mut()) {
             *path = base.join(&*path);
         }
         self.oidc.resolve_paths(base);
+        self.atna.resolve_paths(base);
         self.journal.resolve_paths(base);
         for path in [&mut self.dmp.finess_table, &mut self.dmp.habilitation_matrix] {
             if !path.as_os_str().is_empty() {
@@ -267,6 +274,8 @@ impl Config {
             self.journal.contradiction(),
             self.oidc.contradiction(),
             self.vihf.contradiction(),
+            self.mail.contradiction(),
+            self.atna.contradiction(),
             self.limits.contradiction(),
         ];
         if let Some((key, problem)) = sections.into_iter().flatten().next() {
@@ -298,6 +307,8 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
+    ("mail", mail::KEYS),
+    ("atna", atna::KEYS),
     ("limits", limits::KEYS),
     ("log", &["filter", "json"]),
 ];
@@ -397,6 +408,18 @@ mod tests {
         assert!(config.journal_key_path().is_absolute() && config.journal_key_path().ends_with("j.key"));
         assert!(config.heads_file_path().is_absolute() && config.heads_file_path().ends_with("x.db-heads.jsonl"));
         assert!(config.tls.key.is_absolute());
+    }
+
+    #[test]
+    fn an_audit_repository_is_named_whole_or_not_at_all() {
+        let atna = |text: &str| load(&format!("[atna]\n{text}\n"), &[]).map(|config| config.atna);
+        for half in ["syslog = \"arr:6514\"", "syslog = \"arr\"\nroots = [\"r\"]", "certificate = \"c\"", "key = \"k\""]
+        {
+            assert!(atna(half).is_err(), "{half}");
+        }
+        let whole = atna("syslog = \"[::1]:6514\"\nroots = [\"arr.pem\"]").unwrap();
+        assert_eq!(whole.receiver(), Some(("::1", 6514)));
+        assert!(whole.roots[0].is_absolute() && whole.certificate.as_os_str().is_empty());
     }
 
     #[test]

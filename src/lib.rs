@@ -12,6 +12,7 @@ pub mod fhir;
 pub mod identity;
 pub mod journal;
 pub mod limits;
+pub mod notice;
 pub mod operation;
 pub mod refusal;
 pub mod serve;

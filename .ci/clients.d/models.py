@@ -7,7 +7,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from fhirclient.models import binary, bundle, capabilitystatement, documentreference, operationoutcome
+from fhirclient.models import auditevent, binary, bundle, capabilitystatement, documentreference, operationoutcome
 
 demo = pathlib.Path(sys.argv[1])
 facts = json.loads((demo / "demo.json").read_text())
@@ -39,6 +39,9 @@ documentreference.DocumentReference(get(f"/DocumentReference/{one.id}"), strict=
 binary.Binary(get(f"/Binary/{one.id}"), strict=True)
 bundle.Bundle(get(f"/Patient?identifier={token}"), strict=True)
 bundle.Bundle(get(f"/Consent?patient.identifier={token}"), strict=True)
+traces = bundle.Bundle(get(f"/AuditEvent?patient.identifier={token}"), strict=True)
+assert traces.entry and all(isinstance(entry.resource, auditevent.AuditEvent) for entry in traces.entry)
+assert all("Le " in entry.resource.text.div for entry in traces.entry)
 for path in ["/DocumentReference?patiant=1", "/DocumentReference/none", "/Nothing", "/DocumentReference"]:
     outcome = operationoutcome.OperationOutcome(get(path), strict=True)
     assert outcome.issue[0].severity == "error", path

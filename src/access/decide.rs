@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::habilitation::Practising;
 use super::matrices::Matrices;
 use super::rights::{Cell, Column, Rights, Row, Standing, Treating};
 use super::visibility::{Others, Shown, Visibility, listed_statuses};
-use crate::domain::code::Code;
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
@@ -48,6 +48,7 @@ pub enum Action {
     RevealToPatient,
     ConcealFromRepresentatives,
     RevealToRepresentatives,
+    ReadJournal,
 }
 
 macro_rules! acts {
@@ -91,7 +92,9 @@ acts! {
     /// Put INVISIBLE_REPRESENTANTS_LEGAUX on a document, at the minor's request.
     ConcealFromRepresentatives,
     /// Take it away (TD3.3b).
-    RevealToRepresentatives
+    RevealToRepresentatives,
+    /// Read who did what with the record (R1111-43): `access::journal` says which lines.
+    ReadJournal
 }
 
 mod sealed {
@@ -158,6 +161,7 @@ pub enum RuleId {
     OtherPatient,
     NoDelegation,
     NobodyBeforeThePortal,
+    OwnTraces,
 }
 
 impl RuleId {
@@ -186,6 +190,7 @@ impl RuleId {
             Self::OtherPatient => "C.2 token or session of another patient",
             Self::NoDelegation => "F.4-6 no delegation in force",
             Self::NobodyBeforeThePortal => "F.4-4 nobody stated",
+            Self::OwnTraces => "F.2 own traces",
         }
     }
 }
@@ -249,7 +254,7 @@ impl Question<'_> {
     /// Steps 3, 7 and 8 of F.4; the rest where somebody reads.
     fn answer(&self, action: Action) -> Answer {
         let closed = matches!(self.dossier.state, DossierState::Closed { .. });
-        if closed && action != Action::Existence {
+        if closed && action != Action::Existence && !self.is_holders_reading(action) {
             return Err(RuleId::Closed);
         }
         if self.caller.stated_patient().is_some_and(|ins| !self.dossier.ins.contains(ins)) {
@@ -287,8 +292,24 @@ impl Question<'_> {
             Action::ConcealFromPatient | Action::ConcealFromRepresentatives if cells.grants(Row::Mask) => {
                 self.own_of_readers(cells)
             }
+            Action::ReadJournal => Ok(self.read_journal()),
             _ => Err(RuleId::ModeMayNot),
         }
+    }
+
+    /// R1111-43: the médecin traitant in normal mode reads every line, whatever became of its documents; every other
+    /// actor what they did themselves, with the documents that they may still see.
+    fn read_journal(&self) -> (RuleId, Others) {
+        match self.answer(Action::Consult) {
+            Ok((RuleId::MedecinTraitant, others)) => (RuleId::MedecinTraitant, others.of_every_status()),
+            Ok((_, others)) => (RuleId::OwnTraces, others),
+            Err(_) => (RuleId::OwnTraces, Others::Nothing),
+        }
+    }
+
+    /// What was done with a closed record is still its holder's to know.
+    fn is_holders_reading(&self, action: Action) -> bool {
+        action == Action::ReadJournal && matches!(self.caller, Caller::PatientPortal(..) | Caller::Operator)
     }
 
     /// Their own documents, for those who may read the record.
@@ -305,9 +326,13 @@ impl Question<'_> {
 
     /// Steps 9 to 12 of F.4, for a professional who wants to read.
     fn read(&self, action: Action, cells: Cells<'_>) -> Answer {
-        let (id, profession) = match self.caller {
-            Caller::Direct(who, ..) => (&who.id, &who.profession),
-            Caller::Air(who, ..) => (&who.id, &who.profession),
+        let (id, practising) = match self.caller {
+            Caller::Direct(who, ..) => {
+                (&who.id, Practising { profession: &who.profession, savoir_faire: &who.savoir_faire })
+            }
+            Caller::Air(who, ..) => {
+                (&who.id, Practising { profession: &who.profession, savoir_faire: &who.savoir_faire })
+            }
             Caller::Employee(..) | Caller::Indirect(..) | Caller::PatientPortal(..) | Caller::Operator => {
                 return Err(RuleId::ModeConsultsNothing);
             }
@@ -318,7 +343,7 @@ impl Question<'_> {
         let rule = if cells.at.column == Column::T { self.occupational(id) } else { self.entitled(id)? };
         match rule {
             RuleId::OccupationalMedicine => Ok((rule, Others::Nothing)),
-            _ => Ok((rule, Others::Shown(self.shown(action, cells, profession)))),
+            _ => Ok((rule, Others::Shown(self.shown(action, cells, practising)))),
         }
     }
 
@@ -344,7 +369,7 @@ impl Question<'_> {
     }
 
     /// Steps 13 to 16 of F.4, for the store to apply.
-    fn shown(&self, action: Action, cells: Cells<'_>, profession: &Code) -> Shown {
+    fn shown(&self, action: Action, cells: Cells<'_>, practising: Practising<'_>) -> Shown {
         let is_given = |status: &AvailabilityStatus| cells.of(row_of_status(*status)) == Cell::Yes;
         let statuses: BTreeSet<_> = match action {
             Action::Retrieve => AvailabilityStatus::ALL.into_iter().filter(is_given).collect(),
@@ -356,7 +381,8 @@ impl Question<'_> {
             _ => true,
         };
         let hidden_by = VisibilityLabel::ALL.into_iter().filter(hides).collect();
-        Shown { statuses, hidden_by, readable: self.matrices.habilitation.readable(profession, self.on) }
+        let readable = self.matrices.habilitation.readable(practising, self.on);
+        Shown { statuses, hidden_by, readable, specialties: practising.specialties() }
     }
 
     /// TD0.3: never by somebody whom the patient blocked, nor for occupational medicine, whose consent the patient
@@ -374,9 +400,13 @@ impl Question<'_> {
     }
 }
 
-/// The operator acts on the patient's written demand and migrates; reads no document.
+/// The operator acts on the patient's written demand and migrates; reads no document, and the journal as its holder.
 fn of_operator(action: Action) -> Answer {
     match action {
+        Action::ReadJournal => {
+            let shown = Others::Shown(Shown::all_but(&[VisibilityLabel::InvisiblePatient]));
+            Ok((RuleId::Operator, shown.of_every_status()))
+        }
         Action::Existence
         | Action::ListAuthorisations
         | Action::SetList

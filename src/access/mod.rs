@@ -2,6 +2,7 @@
 
 pub mod decide;
 pub mod habilitation;
+pub mod journal;
 pub mod matrices;
 pub mod rights;
 pub mod sheet;

@@ -4,7 +4,7 @@
 //! alike: nothing is filtered after a query. [`Visibility::shows`] says the same of one entry; a test of the
 //! compiler holds the two against each other for every combination. Source: F.4 (13 to 16).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -40,13 +40,31 @@ pub struct Shown {
     /// Labels that hide.
     pub hidden_by: BTreeSet<VisibilityLabel>,
     pub readable: Readable,
+    /// Of the holder, as authors bear them: what "own specialty" is about.
+    pub specialties: BTreeSet<String>,
 }
 
-/// Classes of documents. The class alone is compared: each code is in J57 once, and the class is never the sender's.
+/// Kinds of documents. Codes alone are compared: each is in J57, J66 once, and the class is never the sender's.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Readable {
     Every,
-    Classes(Arc<BTreeSet<String>>),
+    Kinds(Arc<ReadableKinds>),
+}
+
+/// What a row of the habilitation matrix says; what it does not name is not read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ReadableKinds {
+    pub classes: BTreeMap<String, Reach>,
+    /// Types that have a column of their own: it outdoes that of their class.
+    pub types: BTreeMap<String, Reach>,
+}
+
+/// A cell of the habilitation matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    None,
+    OwnSpecialty,
+    Read,
 }
 
 /// What decides of one entry.
@@ -57,6 +75,9 @@ pub struct EntryFacts<'a> {
     /// Those in force.
     pub labels: &'a BTreeSet<VisibilityLabel>,
     pub class_code: &'a str,
+    pub type_code: &'a str,
+    /// Of its authors.
+    pub specialties: &'a BTreeSet<String>,
 }
 
 impl Visibility {
@@ -80,13 +101,24 @@ impl Visibility {
 }
 
 impl Others {
+    /// As a journal names documents: deleted ones too, for their deletion is among what was done.
+    pub(super) fn of_every_status(self) -> Self {
+        match self {
+            Self::Nothing => Self::Nothing,
+            Self::Shown(shown) => Self::Shown(Shown { statuses: AvailabilityStatus::ALL.into(), ..shown }),
+        }
+    }
+
     fn show(&self, entry: &EntryFacts<'_>) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Shown(Shown { statuses, hidden_by, readable }) => {
-                statuses.contains(&entry.status)
-                    && hidden_by.is_disjoint(entry.labels)
-                    && readable.contains(entry.class_code)
+            Self::Shown(Shown { statuses, hidden_by, readable, specialties }) => {
+                let is_readable = match readable.reach(entry.class_code, entry.type_code) {
+                    Reach::Read => true,
+                    Reach::OwnSpecialty => !specialties.is_disjoint(entry.specialties),
+                    Reach::None => false,
+                };
+                is_readable && statuses.contains(&entry.status) && hidden_by.is_disjoint(entry.labels)
             }
         }
     }
@@ -96,19 +128,23 @@ impl Shown {
     /// Whatever was not deleted and bears none of these labels, of every class.
     pub(super) fn all_but(labels: &[VisibilityLabel]) -> Self {
         let hidden_by = labels.iter().copied().collect();
-        Self { statuses: listed_statuses(), hidden_by, readable: Readable::Every }
+        let (statuses, specialties) = (listed_statuses(), BTreeSet::new());
+        Self { statuses, hidden_by, readable: Readable::Every, specialties }
     }
 }
 
 impl Readable {
     pub fn nothing() -> Self {
-        Self::Classes(Arc::default())
+        Self::Kinds(Arc::default())
     }
 
-    pub fn contains(&self, class_code: &str) -> bool {
+    pub fn reach(&self, class_code: &str, type_code: &str) -> Reach {
         match self {
-            Self::Every => true,
-            Self::Classes(classes) => classes.contains(class_code),
+            Self::Every => Reach::Read,
+            Self::Kinds(kinds) => {
+                let cell = kinds.types.get(type_code).or_else(|| kinds.classes.get(class_code));
+                cell.copied().unwrap_or(Reach::None)
+            }
         }
     }
 }

@@ -6,12 +6,17 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::record::read_ins;
-use super::{Ending, Settings, print_json, runtime, say, say_refusals};
+use super::{Database, Ending, Settings, print_json, runtime, say, say_refusals};
 use crate::domain::text::on_one_line;
+use crate::identity::caller::Caller;
 use crate::journal::event::{Actor, Event, Outcome, StatedPurpose, StatedUser, Subject};
+use crate::journal::patient_view::{self, ActorType, Group};
 use crate::journal::verify::{Break, Evidence, Verdict};
+use crate::operation::criteria::Direction;
 use crate::operation::gateway::Gateway;
 use crate::operation::journal::{public_key, read_public_key};
+use crate::operation::outcome::Trace;
+use crate::operation::trace::TraceCriteria;
 use crate::refusal::{Failure, Fault};
 
 /// Read the access journal; verify that nothing in it was changed, removed or moved
@@ -29,6 +34,7 @@ pub(super) struct Arguments {
 
 const EXAMPLE: &str = "Examples:
   carnet journal show --ins 279035121518989
+  carnet journal show --ins 279035121518989 --patient
   carnet journal verify --json
   carnet journal key > journal.pub
   carnet journal verify --public-key journal.pub --heads heads-from-elsewhere.jsonl";
@@ -40,6 +46,9 @@ enum Action {
         /// Only the lines of this patient's record
         #[arg(long)]
         ins: Option<String>,
+        /// As the patient reads it: in plain French, by group, without what they may not see yet
+        #[arg(long, requires = "ins")]
+        patient: bool,
     },
     /// Walk the chains: prints the head, or the first line that was changed, removed or moved
     Verify(Asked),
@@ -66,9 +75,14 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
         return print_key(settings, json);
     }
     runtime()?.block_on(async {
+        if let Action::Show { ins: Some(ins), patient: true } = &arguments.action {
+            // A reading that leaves a line, as the patient's own does; the others may be of a copy.
+            let gateway = settings.open(Database::MustExist).await?;
+            return show_patient(&gateway, ins, json).await.or_else(|failure| say_refusals(failure, json));
+        }
         let gateway = settings.open_to_audit().await?;
         let done = match &arguments.action {
-            Action::Show { ins } => show(&gateway, ins.as_deref(), json).await,
+            Action::Show { ins, .. } => show(&gateway, ins.as_deref(), json).await,
             Action::Verify(asked) => verify(&gateway, asked, json).await,
             Action::Key => Ok(Ending::Done),
         };
@@ -94,6 +108,41 @@ async fn show(gateway: &Gateway, ins: Option<&str>, json: bool) -> Result<Ending
             }
         }
     }
+}
+
+/// Under each heading the lines of its group, oldest first.
+async fn show_patient(gateway: &Gateway, ins: &str, json: bool) -> Result<Ending, Failure> {
+    let patient = Some(read_ins(ins, &gateway.config)?);
+    let mut criteria = TraceCriteria { patient, direction: Direction::Ascending, ..TraceCriteria::default() };
+    criteria.page.size = TRACES_AT_ONCE;
+    let mut traces = Vec::new();
+    loop {
+        let page = gateway.read_journal(&Caller::Operator, &criteria).await?.disclose();
+        traces.extend(page.traces);
+        criteria.page.offset += u64::from(TRACES_AT_ONCE);
+        criteria.before = Some(page.before);
+        if criteria.page.offset >= page.total {
+            break;
+        }
+    }
+    let phrase = |event: &Event| patient_view::sentence(event, &gateway.terminology);
+    for group in [Group::MedicalDocument, Group::General] {
+        if !json {
+            say(group.heading());
+        }
+        for Trace { id, event, .. } in traces.iter().filter(|trace| Group::of(&trace.event) == group) {
+            if json {
+                let actor_type = ActorType::of(&event.actor).code();
+                let (group, text) = (group.code(), phrase(event));
+                print_json(
+                    &json!({ "id": id.to_string(), "at": event.at, "group": group, "actor_type": actor_type, "text": text }),
+                );
+            } else {
+                say(&format!("  {}", phrase(event)));
+            }
+        }
+    }
+    Ok(Ending::Done)
 }
 
 async fn verify(gateway: &Gateway, asked: &Asked, json: bool) -> Result<Ending, Failure> {
@@ -178,6 +227,7 @@ pub(super) fn sentence(event: &Event) -> String {
         Actor::Structure { struct_id, name } => format!("{name} ({struct_id})"),
         Actor::PatientPortal { name, user, .. } => format!("{}, through {name}", user_in_words(user)),
         Actor::Operator => "the operator".to_owned(),
+        Actor::System => "the gateway".to_owned(),
         Actor::Unidentified { certificate_serial, holder } if holder.is_empty() => {
             format!("certificate {certificate_serial}")
         }
@@ -202,3 +252,5 @@ pub(super) fn sentence(event: &Event) -> String {
     // Titles, names and reasons are their senders' words.
     on_one_line(&format!("{at}  {who}{purpose}  {}  {result}{documents}", event.action.words())).into_owned()
 }
+
+const TRACES_AT_ONCE: u32 = 500;

@@ -1,6 +1,6 @@
 //! `carnet record`: accounts and the patient's list, for operators and tests. Source: G, F.2.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -11,14 +11,16 @@ use crate::domain::consent::{Consent, ConsentKind, Delegate, DelegateId, Delegat
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::LogicalId;
 use crate::domain::ins::{Ins, InsAuthority, InsError};
+use crate::domain::mail_address::MailAddress;
 use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::identity::caller::Caller;
 use crate::operation::account::{AccountMove, Opening};
+use crate::operation::contact::ContactOf;
 use crate::operation::gateway::Gateway;
 use crate::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
 use crate::refusal::{Failure, Refusal, Rule};
 
-/// Open, show, close and reopen a patient's record; keep the patient's list at their written demand
+/// Open, show, close and reopen a patient's record; keep the patient's list at their written demand; note contacts
 #[derive(Args)]
 #[command(after_help = EXAMPLE)]
 pub(super) struct Arguments {
@@ -34,7 +36,8 @@ pub(super) struct Arguments {
 const EXAMPLE: &str = "Examples:
   carnet record open --ins '1.2.250.1.213.1.4.8|279035121518989'
   carnet record block --ins 279035121518989 --ps 801234567897
-  carnet record mask --ins 279035121518989 --document 019a0c5e-2d7b-7f3a-8c1d-2e3f4a5b6c7d";
+  carnet record mask --ins 279035121518989 --document 019a0c5e-2d7b-7f3a-8c1d-2e3f4a5b6c7d
+  carnet record contact --ps 801234567897 --mail claire.martin@medecin.mssante.fr";
 
 #[derive(Args)]
 struct Patient {
@@ -139,6 +142,25 @@ enum Action {
     },
     /// End that
     EndDelegation(Delegation),
+    /// Where a patient, or a professional as médecin traitant, is told of emergency accesses
+    Contact(Contact),
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("whose").required(true), group = ArgGroup::new("what").required(true))]
+struct Contact {
+    /// The patient: `OID|matricule`, or the matricule alone
+    #[arg(long, group = "whose")]
+    ins: Option<String>,
+    /// The professional: `PS_IdNat`
+    #[arg(long, group = "whose")]
+    ps: Option<PsIdNat>,
+    /// Mail address from now on; what waited for one is sent
+    #[arg(long, group = "what")]
+    mail: Option<MailAddress>,
+    /// Forget the address: notices wait
+    #[arg(long, group = "what")]
+    remove: bool,
 }
 
 #[derive(Args)]
@@ -266,6 +288,7 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
             let kind = to.kind();
             list(to.patient, kind, Inactive)
         }
+        Action::Contact(contact) => return set_contact(gateway, contact).await,
     };
     change.make(gateway).await
 }
@@ -311,6 +334,16 @@ async fn open(gateway: &Gateway, ins: &Ins) -> Result<Value, Failure> {
             Err(Refusal::new(Rule::DossierClosed, "--ins", "a closed record", expected).into())
         }
     }
+}
+
+async fn set_contact(gateway: &Gateway, contact: Contact) -> Result<Value, Failure> {
+    // One of the two, as the arguments say.
+    let of = match (contact.ins, contact.ps) {
+        (_, Some(ps)) => ContactOf::Professional(ps),
+        (ins, None) => ContactOf::Patient(read_ins(&ins.unwrap_or_default(), &gateway.config)?),
+    };
+    let changed = gateway.set_contact(of, contact.mail).await.map_err(no_record)?.disclose();
+    Ok(json!({ "changed": changed }))
 }
 
 async fn change(gateway: &Gateway, patient: &Patient, change: AccountMove) -> Result<Value, Failure> {

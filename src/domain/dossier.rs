@@ -46,6 +46,13 @@ impl Dossier {
         self.in_force(now).any(|kind| matches!(kind, ConsentKind::MedecinTraitant(named) if named == ps))
     }
 
+    pub fn medecins_traitants(&self, now: Timestamp) -> impl Iterator<Item = &PsIdNat> {
+        self.in_force(now).filter_map(|kind| match kind {
+            ConsentKind::MedecinTraitant(ps) => Some(ps),
+            _ => None,
+        })
+    }
+
     /// A médecin traitant is authorised by being named (F.2: the care team is deemed authorised).
     pub fn is_authorised(&self, ps: &PsIdNat, structure: Option<&StructIdNat>, now: Timestamp) -> bool {
         self.in_force(now).any(|kind| match kind {

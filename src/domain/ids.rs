@@ -66,6 +66,10 @@ uuid_id! {
     /// One entry of a patient's list: an authorisation, a block; the id of its Consent.
     ConsentId
 }
+uuid_id! {
+    /// One notice to one person; the left side of its Message-ID.
+    NoticeId
+}
 
 /// Identifier of a document or of a submission set, given by its source, unique for ever.
 ///

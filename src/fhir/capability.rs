@@ -1,6 +1,7 @@
 //! `GET /metadata`: a CapabilityStatement made from the same tables that serve, so that it tells the truth.
 
 use super::answer::{Answer, Handled};
+use super::audit_event;
 use super::face::Face;
 use super::negotiate::Format;
 use super::parameter::PARAMETERS;
@@ -54,6 +55,7 @@ fn resource(kind: &'static str) -> Resource {
     let (supported_profile, versioning, search_param) = match kind {
         "DocumentReference" => (Some([document_reference::PROFILE]), "versioned", document_reference_parameters()),
         "Patient" => (None, "no-version", vec![patient_parameter("identifier")]),
+        "AuditEvent" => (None, "no-version", audit_event_parameters()),
         "Consent" => (None, "no-version", vec![patient_parameter("patient.identifier")]),
         _ => (None, "versioned", Vec::new()),
     };
@@ -71,6 +73,13 @@ fn document_reference_parameters() -> Vec<SearchParam> {
         names.map(move |name| SearchParam { name, kind: kind.code(), documentation: parameter.documentation })
     });
     params.collect()
+}
+
+fn audit_event_parameters() -> Vec<SearchParam> {
+    let filters = audit_event::PARAMETERS.iter();
+    filters
+        .filter_map(|&(name, kind, documentation, _)| Some(SearchParam { name, kind: kind?, documentation }))
+        .collect()
 }
 
 fn patient_parameter(name: &'static str) -> SearchParam {

@@ -16,7 +16,7 @@ use super::negotiate::Format;
 use super::read::{Message, WireFormat, json_to_xml, read_message};
 use super::resource::Writing;
 use super::routes::{BASE_PATH, Operation};
-use super::{body, capability, consent, deposit, document_reference, existence, iti67, iti68};
+use super::{audit_event, body, capability, consent, deposit, document_reference, existence, iti67, iti68};
 use crate::clock::new_uuid;
 use crate::domain::ids::LogicalId;
 use crate::identity::admission::Admission;
@@ -136,6 +136,7 @@ impl Face {
             Operation::ListConsents => consent::list(self, caller, parts).await,
             Operation::ReadConsent => consent::read(self, caller, parts).await,
             Operation::CreateConsent | Operation::UpdateConsent => consent::set(self, caller, parts, body).await,
+            Operation::FindAuditEvents => audit_event::search(self, caller, parts, body).await,
         }
     }
 

@@ -25,7 +25,7 @@ use crate::domain::ids::{LogicalId, UniqueId};
 use crate::domain::status::AvailabilityStatus;
 use crate::domain::value_set::Terminology;
 use crate::identity::caller::Caller;
-use crate::operation::criteria::{CodeCriterion, Criteria, Direction, SortKey};
+use crate::operation::criteria::{CodeCriterion, Criteria, Direction, Page, SortKey};
 use crate::operation::outcome::SearchOutcome;
 use crate::refusal::{Failure, Refusal, Rule};
 
@@ -46,15 +46,20 @@ pub async fn search(face: &Face, caller: &Caller, parts: &Parts, body: Body) -> 
 }
 
 async fn read_request(face: &Face, parts: &Parts, body: Body) -> Result<(Query, Criteria), Failure> {
+    let query = read_query(parts, body).await?;
+    let criteria = read(&query, face.surroundings())?;
+    Ok((query, criteria))
+}
+
+/// The parameters of a search, of its URL and of its form alike.
+pub(super) async fn read_query(parts: &Parts, body: Body) -> Result<Query, Failure> {
     let form = if parts.method == Method::POST {
         require_form(&parts.headers)?;
         read_whole(body, FORM_BYTES_MAX).await?
     } else {
         Bytes::new()
     };
-    let query = Query::read(parts.uri.query(), &form)?;
-    let criteria = read(&query, face.surroundings())?;
-    Ok((query, criteria))
+    Ok(Query::read(parts.uri.query(), &form)?)
 }
 
 /// Reads every parameter, or says of each one what is wrong with it.
@@ -150,25 +155,28 @@ pub fn write<'a>(
         kind: "searchset",
         timestamp: now.to_string(),
         total: Some(outcome.total),
-        link: links(writing.base, query, criteria, outcome.total),
+        link: links(writing.base, query, criteria.page, outcome.total),
         entry: entries
             .map(|entry| Entry::matching(full_url(entry.logical_id), document_reference::write(writing, entry)))
             .collect(),
     }
 }
 
+fn links(base: &str, query: &Query, page: Page, total: u64) -> Vec<Link> {
+    let is_page = |name: &str| find(name).is_ok_and(|parameter| parameter.field == Field::Page);
+    let kept = query.0.iter().filter(|(name, _)| !is_page(name)).map(|(name, value)| (name.as_str(), value.as_str()));
+    page_links(&format!("{base}/DocumentReference"), &kept.collect::<Vec<_>>(), page, total)
+}
+
 /// Links repeat the parameters as they were sent, so that a page stands alone. They hold the INS, for that
 /// is what a search by URL holds; nothing of them is logged here.
-fn links(base: &str, query: &Query, criteria: &Criteria, total: u64) -> Vec<Link> {
-    let is_page = |name: &str| find(name).is_ok_and(|parameter| parameter.field == Field::Page);
+pub(super) fn page_links(url: &str, parameters: &[(&str, &str)], page: Page, total: u64) -> Vec<Link> {
     let url_of = |offset: u64| {
-        let kept =
-            query.0.iter().filter(|(name, _)| !is_page(name)).map(|(name, value)| (name.as_str(), value.as_str()));
         let page = offset.to_string();
         let page = (offset > 0).then_some(("_page", page.as_str()));
-        format!("{base}/DocumentReference?{}", Query::to_url(kept.chain(page)))
+        format!("{url}?{}", Query::to_url(parameters.iter().copied().chain(page)))
     };
-    let (size, offset) = (u64::from(criteria.page.size), criteria.page.offset);
+    let (size, offset) = (u64::from(page.size), page.offset);
     let mut links = vec![Link { relation: "self", url: url_of(offset) }];
     if size == 0 {
         return links;
@@ -237,7 +245,7 @@ fn keep_archived(statuses: &mut Vec<AvailabilityStatus>, archived: bool) -> Resu
 }
 
 /// Numbers of identifiers; their systems are not compared, for clients spell them in many ways.
-fn values(place: &str, value: &str) -> Result<Vec<String>, Refusal> {
+pub(super) fn values(place: &str, value: &str) -> Result<Vec<String>, Refusal> {
     alternatives(place, value)?.into_iter().map(|text| token(place, text).map(|token| token.value)).collect()
 }
 
@@ -262,7 +270,7 @@ fn sort_keys(place: &str, value: &str) -> Result<Vec<(SortKey, Direction)>, Refu
     alternatives(place, value)?.into_iter().map(read).collect()
 }
 
-fn number(place: &str, value: &str) -> Result<u64, Refusal> {
+pub(super) fn number(place: &str, value: &str) -> Result<u64, Refusal> {
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let number = value.parse().ok().filter(|number| digits && *number <= NUMBER_MAX);
     number.ok_or_else(|| value_refused(place, value, "a whole number, 0 or more"))
@@ -276,7 +284,7 @@ fn boolean(place: &str, value: &str) -> Result<bool, Refusal> {
     }
 }
 
-fn one_of(place: &str, value: &str, known: &[&str]) -> Result<(), Refusal> {
+pub(super) fn one_of(place: &str, value: &str, known: &[&str]) -> Result<(), Refusal> {
     if known.contains(&value) { Ok(()) } else { Err(value_refused(place, value, &known.join(", "))) }
 }
 
@@ -305,7 +313,7 @@ fn narrow_codes(kept: &mut Vec<CodeCriterion>, wanted: &[CodeCriterion], place: 
     if kept.is_empty() { Err(no_common(place)) } else { Ok(()) }
 }
 
-fn set_once<T>(kept: &mut Vec<T>, wanted: Vec<T>, place: &str) -> Result<(), Refusal> {
+pub(super) fn set_once<T>(kept: &mut Vec<T>, wanted: Vec<T>, place: &str) -> Result<(), Refusal> {
     if kept.is_empty() {
         *kept = wanted;
         return Ok(());
@@ -422,7 +430,7 @@ mod tests {
         let mut criteria = Criteria::default();
         criteria.page.size = 10;
         criteria.page.offset = 10;
-        let links = links("https://h/fhir", &query, &criteria, 25);
+        let links = links("https://h/fhir", &query, criteria.page, 25);
         let base = "https://h/fhir/DocumentReference?identifier=urn%3Aoid%3A1.2.3&_count=10";
         let expected = [
             ("self", format!("{base}&_page=10")),

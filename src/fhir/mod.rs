@@ -5,6 +5,7 @@
 //! line are done once, in [`exchange`]. Source: contract 4 and 6, domain D.6 and E.
 
 pub mod answer;
+pub mod audit_event;
 mod authorization;
 pub mod body;
 pub mod capability;

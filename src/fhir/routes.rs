@@ -32,6 +32,7 @@ pub enum Operation {
     ReadConsent,
     CreateConsent,
     UpdateConsent,
+    FindAuditEvents,
 }
 
 pub static ROUTES: &[Route] = &[
@@ -47,6 +48,8 @@ pub static ROUTES: &[Route] = &[
     Route { path: "/Consent/{id}", method: Method::GET, operation: Operation::ReadConsent },
     Route { path: "/Consent", method: Method::POST, operation: Operation::CreateConsent },
     Route { path: "/Consent/{id}", method: Method::PUT, operation: Operation::UpdateConsent },
+    Route { path: "/AuditEvent", method: Method::GET, operation: Operation::FindAuditEvents },
+    Route { path: "/AuditEvent/_search", method: Method::POST, operation: Operation::FindAuditEvents },
 ];
 
 impl Operation {
@@ -62,6 +65,7 @@ impl Operation {
             Self::ReadConsent => "read_consent",
             Self::CreateConsent => "create_consent",
             Self::UpdateConsent => "update_consent",
+            Self::FindAuditEvents => "iti81",
             Self::ProvideDocumentBundle => "iti65",
             Self::SimplifiedPublish => "iti105",
         }
@@ -79,7 +83,8 @@ impl Operation {
             | Self::ListConsents
             | Self::ReadConsent
             | Self::CreateConsent
-            | Self::UpdateConsent => Lane::Reads,
+            | Self::UpdateConsent
+            | Self::FindAuditEvents => Lane::Reads,
         }
     }
 
@@ -95,6 +100,7 @@ impl Operation {
             Self::ReadConsent => Some((Some("Consent"), "read")),
             Self::CreateConsent => Some((Some("Consent"), "create")),
             Self::UpdateConsent => Some((Some("Consent"), "update")),
+            Self::FindAuditEvents => Some((Some("AuditEvent"), "search-type")),
             Self::ProvideDocumentBundle => Some((None, "transaction")),
             Self::SimplifiedPublish => Some((Some("DocumentReference"), "create")),
         }

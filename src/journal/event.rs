@@ -60,6 +60,8 @@ pub enum Actor {
         user: StatedUser,
     },
     Operator,
+    /// This gateway, of itself.
+    System,
     /// A certificate that names nobody this gateway serves, or nobody whom the token names.
     Unidentified {
         certificate_serial: String,
@@ -142,6 +144,13 @@ pub enum Action {
     OpenDossier,
     CloseDossier,
     ReopenDossier,
+    /// Where the patient, or a professional, is told what the law wants them told.
+    SetContact,
+    /// The relay took the mail that tells them (R1111-48, R1111-53).
+    NotifyPatient,
+    NotifyMedecinTraitant,
+    /// Who did what with the record, or what one did oneself (R1111-43).
+    ReadJournal,
     /// A request that was turned away before anybody knew what it was about.
     Request,
 }
@@ -182,6 +191,49 @@ pub struct EntryMention {
 }
 
 impl Action {
+    pub const ALL: [Self; 17] = [
+        Self::Deposit,
+        Self::Search,
+        Self::Read,
+        Self::Retrieve,
+        Self::Existence,
+        Self::SetConsent,
+        Self::ListConsents,
+        Self::ListDossiers,
+        Self::SetLabel,
+        Self::OpenDossier,
+        Self::CloseDossier,
+        Self::ReopenDossier,
+        Self::SetContact,
+        Self::NotifyPatient,
+        Self::NotifyMedecinTraitant,
+        Self::ReadJournal,
+        Self::Request,
+    ];
+
+    /// The word that a line has for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Deposit => "deposit",
+            Self::Search => "search",
+            Self::Read => "read",
+            Self::Retrieve => "retrieve",
+            Self::Existence => "existence",
+            Self::SetConsent => "set_consent",
+            Self::ListConsents => "list_consents",
+            Self::ListDossiers => "list_dossiers",
+            Self::SetLabel => "set_label",
+            Self::OpenDossier => "open_dossier",
+            Self::CloseDossier => "close_dossier",
+            Self::ReopenDossier => "reopen_dossier",
+            Self::SetContact => "set_contact",
+            Self::NotifyPatient => "notify_patient",
+            Self::NotifyMedecinTraitant => "notify_medecin_traitant",
+            Self::ReadJournal => "read_journal",
+            Self::Request => "request",
+        }
+    }
+
     /// The action in plain words.
     pub fn words(self) -> &'static str {
         match self {
@@ -197,7 +249,31 @@ impl Action {
             Self::OpenDossier => "open record",
             Self::CloseDossier => "close record",
             Self::ReopenDossier => "reopen record",
+            Self::SetContact => "change of a contact",
+            Self::NotifyPatient => "notice to the patient",
+            Self::NotifyMedecinTraitant => "notice to the médecin traitant",
+            Self::ReadJournal => "read the journal",
             Self::Request => "request",
+        }
+    }
+}
+
+impl Outcome {
+    /// FHIR's audit-event-outcome, which is DICOM's EventOutcomeIndicator: success, minor and serious failure.
+    pub fn indicator(&self) -> &'static str {
+        match self {
+            Self::Done { .. } | Self::DoneBefore => "0",
+            Self::Refused { .. } | Self::NotFound => "4",
+            Self::Denied { .. } => "8",
+        }
+    }
+
+    /// The rules that made it; empty where none is told.
+    pub fn rules(&self) -> String {
+        match self {
+            Self::Done { rule } | Self::Denied { rule } => rule.clone(),
+            Self::Refused { rules } => rules.join(", "),
+            Self::DoneBefore | Self::NotFound => String::new(),
         }
     }
 }
@@ -260,6 +336,16 @@ impl Connection {
 }
 
 impl StatedPurpose {
+    /// TRE_R248; none where nobody read it.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Normal => Some("normal"),
+            Self::BrisDeGlace { .. } => Some("bris_de_glace"),
+            Self::Centre15 => Some("centre_15"),
+            Self::NotRead => None,
+        }
+    }
+
     pub fn of(caller: &Caller) -> Self {
         match caller.purpose() {
             Purpose::Normal => Self::Normal,
@@ -313,6 +399,18 @@ impl EntryMention {
             unique_id: entry.metadata.unique_id.to_string(),
             type_code: entry.metadata.type_code.code.clone(),
             title: entry.metadata.title.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_action_is_listed_under_the_word_of_its_line() {
+        for action in Action::ALL {
+            assert_eq!(serde_json::to_string(&action).unwrap(), format!("\"{}\"", action.code()));
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId};
 use crate::journal::chain::record;
 use crate::journal::event::{Action, EntryMention, Event, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Fault, Refusal, Rule};
 use crate::spool::Spooled;
 use crate::store::search::{EntryName, find_one};
@@ -291,10 +292,14 @@ async fn insert(
             let replaces = association.kind == RelationKind::Replaces;
             if replaces && document_entry::deprecate(tx, permit, association.target).await? {
                 replaced.push(association.target);
+                notice::cancel_advice(tx, permit.dossier(), association.target, now);
             }
         }
         let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
         document_entry::insert(tx, permit, &entry, &labels, placed)?;
+        if entry.metadata.confidentiality.has(VisibilityLabel::InvisiblePatient) {
+            notice::advise_later(tx, permit.dossier(), entry.logical_id, now);
+        }
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });
     }

@@ -5,8 +5,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::gateway::{Gateway, ReadLines};
-use crate::access::decide::Denial;
+use crate::access::decide::{Act, Denial, Permit};
 use crate::domain::ids::{DossierId, LogicalId};
+use crate::domain::notice::EmergencyAccess;
 use crate::identity::caller::Caller;
 use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
@@ -14,6 +15,7 @@ use crate::journal::chain::record;
 use crate::journal::event::{
     Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
 };
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::label;
 use crate::tls::client_certificate::ClientCertificate;
@@ -29,6 +31,26 @@ pub(super) struct Attempt {
     pub(super) now: Timestamp,
     /// What beats are counted from.
     pub(super) begun: Instant,
+}
+
+/// What a disclosure changes beside the journal.
+pub(super) enum Consequence {
+    Nothing,
+    /// They can be made invisible to the patient no more (R1111-53).
+    SeenByPatient(Vec<LogicalId>),
+    /// An emergency alone allowed it: the law wants it told (R1111-48).
+    Emergency(EmergencyAccess),
+}
+
+impl Consequence {
+    /// Of showing those entries, or that there are none.
+    pub(super) fn of<A: Act>(permit: &Permit<A>, caller: &Caller, shown: Vec<LogicalId>, at: Timestamp) -> Self {
+        match notice::emergency(permit, caller, at) {
+            Some(access) => Self::Emergency(access),
+            None if matches!(caller, Caller::PatientPortal(..)) && !shown.is_empty() => Self::SeenByPatient(shown),
+            None => Self::Nothing,
+        }
+    }
 }
 
 impl Attempt {
@@ -118,23 +140,31 @@ impl Gateway {
         }
     }
 
-    /// Makes the line of a disclosure durable, with what else a disclosure changes: what the patient has seen.
-    pub(super) async fn write_disclosure(
-        &self,
-        caller: &Caller,
-        event: Event,
-        shown: Vec<LogicalId>,
-    ) -> Result<(), Failure> {
-        if !matches!(caller, Caller::PatientPortal(..)) || shown.is_empty() {
-            return self.write_line(event).await;
+    /// Makes the line of a disclosure durable, before anything leaves, with what else the disclosure changes.
+    pub(super) async fn write_disclosure(&self, event: Event, consequence: Consequence) -> Result<(), Failure> {
+        match consequence {
+            Consequence::Nothing => self.write_line(event).await,
+            Consequence::SeenByPatient(shown) => {
+                let write = self.store.write("journal", move |tx| {
+                    Box::pin(async move {
+                        label::note_seen_by_patient(tx, &shown, event.at);
+                        record(tx, &event)
+                    })
+                });
+                write.await.map_err(Failure::from)
+            }
+            Consequence::Emergency(access) => {
+                let write = self.store.write("journal_emergency", move |tx| {
+                    Box::pin(async move {
+                        notice::tell(tx, &access).await?;
+                        record(tx, &event)
+                    })
+                });
+                write.await.map_err(Failure::from)?;
+                self.bell.ring();
+                Ok(())
+            }
         }
-        let write = self.store.write("journal", move |tx| {
-            Box::pin(async move {
-                label::note_seen_by_patient(tx, &shown, event.at);
-                record(tx, &event)
-            })
-        });
-        write.await.map_err(Failure::from)
     }
 
     /// Makes one line durable by itself: what a read does before anything leaves.

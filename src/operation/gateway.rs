@@ -12,6 +12,8 @@ use crate::identity::finess::FinessTable;
 use crate::identity::replay::AssertionMemory;
 use crate::identity::structures::Structures;
 use crate::limits::turnstile::Turnstile;
+use crate::notice::Bell;
+use crate::notice::sender::Sender;
 use crate::refusal::Fault;
 use crate::spool::SpoolSettings;
 use crate::store::Store;
@@ -31,6 +33,8 @@ pub struct Gateway {
     pub turnstile: Arc<Turnstile>,
     pub structures: Structures,
     pub(super) store: Store,
+    /// Rung when a notice was written.
+    pub(super) bell: Bell,
     /// Documents being parsed at one time: the parser may hold the largest text of each in memory.
     pub(super) readers: Arc<Semaphore>,
     /// Deposits whose bytes are held for the writer: a caller who hangs up frees no place that is still used.
@@ -100,6 +104,7 @@ impl Gateway {
             turnstile,
             structures,
             store,
+            bell: Bell::default(),
             readers,
             writers,
             read_lines: ReadLines::Written,
@@ -109,6 +114,12 @@ impl Gateway {
     /// The assertions that any gateway on this database was shown.
     pub fn assertion_memory(&self) -> Arc<dyn AssertionMemory> {
         Arc::new(SharedMemory::new(self.store.clone()))
+    }
+
+    /// Who empties the outbox, and what wakes them.
+    pub fn notice_sender(&self) -> Result<(Sender, Bell), Fault> {
+        let sender = Sender::new(self.store.clone(), self.clock.clone(), &self.config.mail)?;
+        Ok((sender, self.bell.clone()))
     }
 
     /// Whether deposits and journal lines get through to the disk.

@@ -13,6 +13,7 @@ use crate::domain::dossier::Dossier;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::Caller;
 use crate::journal::event::{EntryMention, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::search::{EntryName, find_one};
 use crate::store::{self, Tx, label};
@@ -79,8 +80,16 @@ impl Asked<'_> {
                     return Ok((event, Err(Failure::Journaled(vec![refusal]))));
                 }
                 label::put(tx, &permit, document, label, attempt.now).await?;
+                if conceals {
+                    notice::advise_later(tx, permit.dossier(), document, attempt.now);
+                }
             }
-            ConsentState::Inactive => label::take(tx, &permit, document, label, attempt.now).await?,
+            ConsentState::Inactive => {
+                label::take(tx, &permit, document, label, attempt.now).await?;
+                if label == VisibilityLabel::InvisiblePatient {
+                    notice::cancel_advice(tx, permit.dossier(), document, attempt.now);
+                }
+            }
         }
         let result = Outcome::Done { rule: permit.rule().code().to_owned() };
         let event = attempt.event(subject, result, vec![EntryMention::of(&entry)]);

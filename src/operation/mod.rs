@@ -9,6 +9,7 @@ mod beat;
 mod check;
 pub mod complete;
 pub mod consent;
+pub mod contact;
 pub mod deposit;
 pub mod draft;
 pub mod existence;
@@ -20,5 +21,6 @@ pub mod media;
 pub mod outcome;
 pub mod retrieve;
 pub mod search;
+pub mod traces;
 
-pub use crate::domain::criteria;
+pub use crate::domain::{criteria, trace};

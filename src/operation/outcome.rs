@@ -11,6 +11,7 @@ use crate::domain::document_entry::DocumentEntry;
 use crate::domain::dossier::DossierState;
 use crate::domain::ids::{ConsentId, LogicalId, SubmissionSetUuid};
 use crate::domain::ins::Ins;
+use crate::journal::event::Event;
 
 /// Proof that the journal line of this outcome is on stable storage. Only operations make one.
 #[derive(Debug)]
@@ -48,6 +49,24 @@ pub struct SearchOutcome {
     /// Of everything that matches and that the caller may see.
     pub total: u64,
     pub entries: Vec<DocumentEntry>,
+}
+
+/// Lines of the journal, as their reader may see them.
+#[derive(Debug)]
+pub struct TraceOutcome {
+    /// Of all lines that match and that the caller may see.
+    pub total: u64,
+    pub traces: Vec<Trace>,
+    /// They are all from before this instant: pages of one reading say the same.
+    pub before: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    pub id: Uuid,
+    pub event: Event,
+    /// Whose record it was about, where the reader is told.
+    pub patient: Option<Ins>,
 }
 
 /// TD0.2: what may be told of a record to any admitted caller.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::frame::{Attempt, access_denied, not_found};
+use super::frame::{Attempt, Consequence, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
 use crate::access::decide::{Act, Consult, Denial, Permit, decide};
@@ -63,13 +63,16 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        let shown = match &reading {
-            Reading::Permitted(_, found) => found.entries.iter().map(|entry| entry.logical_id).collect(),
-            Reading::Not(_) => Vec::new(),
+        let consequence = match &reading {
+            // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
+            Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
+                let shown = found.entries.iter().map(|entry| entry.logical_id).collect();
+                Consequence::of(permit, caller, shown, attempt.now)
+            }
+            Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
         };
-        let shows_nothing = shown.is_empty();
-        self.write_disclosure(caller, search_event(&attempt, &reading), shown).await?;
-        if shows_nothing {
+        self.write_disclosure(search_event(&attempt, &reading), consequence).await?;
+        if !matches!(&reading, Reading::Permitted(_, found) if !found.entries.is_empty()) {
             self.keep_beat(&attempt).await;
         }
         match reading {
@@ -105,11 +108,13 @@ impl Gateway {
             })
         });
         let reading = reading.await.map_err(Failure::from)?;
-        let shown = match &reading {
-            Reading::Permitted(_, Some((entry, _))) => vec![entry.logical_id],
-            Reading::Permitted(_, None) | Reading::Not(_) => Vec::new(),
+        let consequence = match &reading {
+            Reading::Permitted(permit, Some((entry, _))) => {
+                Consequence::of(permit, caller, vec![entry.logical_id], attempt.now)
+            }
+            Reading::Permitted(_, None) | Reading::Not(_) => Consequence::Nothing,
         };
-        self.write_disclosure(caller, read_event(attempt, &reading), shown).await?;
+        self.write_disclosure(read_event(attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Not(_) => {

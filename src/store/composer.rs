@@ -1,10 +1,12 @@
 //! Composes a statement of fixed pieces and numbered placeholders. Values never enter the text.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
-use crate::access::visibility::{Others, Readable, Shown, Visibility};
+use crate::access::visibility::{Others, Reach, Readable, ReadableKinds, Shown, Visibility};
 use crate::domain::ids::DossierId;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
@@ -104,20 +106,49 @@ impl Composer {
             self.push(")");
             and = " AND ";
         }
-        match &shown.readable {
-            Readable::Every => {}
-            Readable::Classes(classes) if classes.is_empty() => {
-                self.push(and);
-                self.push("1 = 0");
-            }
-            Readable::Classes(classes) => {
-                self.push(and);
+        if let Readable::Kinds(kinds) = &shown.readable {
+            self.push(and);
+            self.push("((");
+            self.push_kinds(alias, kinds, Reach::Read);
+            self.push(")");
+            if !shown.specialties.is_empty() {
+                self.push(" OR ((");
+                self.push_kinds(alias, kinds, Reach::OwnSpecialty);
+                self.push(
+                    ") AND EXISTS (SELECT 1 FROM document_entry_author s WHERE s.part = 'author' AND s.entry_id = ",
+                );
                 self.push(alias);
-                self.push(".class_code IN (");
-                self.push_list(classes.iter().map(|class| class.as_str().into()));
-                self.push(")");
+                self.push(".entry_id AND s.specialty_code IN (");
+                self.push_list(shown.specialties.iter().map(|specialty| specialty.as_str().into()));
+                self.push(")))");
             }
+            self.push(")");
         }
+    }
+
+    /// Adds that the habilitation says `reach` of the entry: its type does, or its class while its type says nothing.
+    fn push_kinds(&mut self, alias: &'static str, kinds: &ReadableKinds, reach: Reach) {
+        let of = |cells: &BTreeMap<String, Reach>| -> Vec<Param> {
+            cells.iter().filter(|(_, cell)| **cell == reach).map(|(code, _)| code.as_str().into()).collect()
+        };
+        self.push_in(alias, ".class_code IN (", of(&kinds.classes));
+        if !kinds.types.is_empty() {
+            self.push(" AND ");
+            self.push_in(alias, ".type_code NOT IN (", kinds.types.keys().map(|code| code.as_str().into()).collect());
+            self.push(" OR ");
+            self.push_in(alias, ".type_code IN (", of(&kinds.types));
+        }
+    }
+
+    /// Of no code at all, none is one: both databases want something between the parentheses.
+    fn push_in(&mut self, alias: &'static str, condition: &'static str, mut codes: Vec<Param>) {
+        if codes.is_empty() {
+            codes.push(Param::Null);
+        }
+        self.push(alias);
+        self.push(condition);
+        self.push_list(codes.into_iter());
+        self.push(")");
     }
 
     /// Adds that the label `l` has not ended at that instant.

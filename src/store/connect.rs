@@ -244,11 +244,13 @@ const WAL_LEFT_BYTES: &str = "67108864";
 const CACHE_KIB: &str = "-8192";
 
 fn migrator() -> Migrator {
-    const MIGRATIONS: [(i64, &str, &str); 4] = [
+    const MIGRATIONS: [(i64, &str, &str); 6] = [
         (1, "dossier", include_str!("migrations/sqlite/0001_dossier.sql")),
         (2, "document", include_str!("migrations/sqlite/0002_document.sql")),
         (3, "journal", include_str!("migrations/sqlite/0003_journal.sql")),
         (4, "assertion", include_str!("migrations/sqlite/0004_assertion.sql")),
+        (5, "outbox", include_str!("migrations/sqlite/0005_outbox.sql")),
+        (6, "syslog", include_str!("migrations/sqlite/0006_syslog.sql")),
     ];
     let migrations = MIGRATIONS.map(|(version, name, text)| {
         Migration::new(version, Cow::Borrowed(name), MigrationType::Simple, SqlStr::from_static(text), false)

@@ -81,6 +81,11 @@ pub async fn find_by_consent(
     read_any(&find.fetch_all(tx).await?)
 }
 
+/// A record that is known to be there.
+pub async fn load(tx: &mut Tx<'_>, id: DossierId) -> Result<Dossier, Error> {
+    read(&tx.fetch_all(LOAD, vec![id.to_string().into()]).await?)
+}
+
 /// Moves the record to `state`; the caller has checked that the move is legal.
 pub async fn update_state(tx: &mut Tx<'_>, id: DossierId, state: DossierState) -> Result<(), Error> {
     let closed = match state {
@@ -159,6 +164,12 @@ WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
 const FIND_BY_CONSENT: &str = "-- store::dossier::find_by_consent
 WITH d AS (SELECT * FROM dossier WHERE dossier_id IN (
            SELECT dossier_id FROM consent WHERE consent_id = ";
+
+const LOAD: &str = concat!(
+    "-- store::dossier::load
+WITH d AS (SELECT * FROM dossier WHERE dossier_id = $1)",
+    whole_dossier!()
+);
 
 const UPDATE_STATE: &str = "-- store::dossier::update_state
 UPDATE dossier SET state = $2, closed_us = $3 WHERE dossier_id = $1";

@@ -15,9 +15,12 @@ pub mod executor;
 mod group_commit;
 pub mod journal;
 pub mod label;
+pub mod outbox;
 pub mod replay;
 pub mod search;
 pub mod submission_set;
+pub mod syslog;
+pub mod trace;
 pub mod volume;
 
 pub use connect::Store;

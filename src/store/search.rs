@@ -147,7 +147,7 @@ fn statuses(criteria: &Criteria) -> Vec<AvailabilityStatus> {
     }
 }
 
-fn push_in(composer: &mut Composer, column: &'static str, values: Vec<Param>) {
+pub(super) fn push_in(composer: &mut Composer, column: &'static str, values: Vec<Param>) {
     if !values.is_empty() {
         composer.push(" AND ");
         composer.push(column);
@@ -262,7 +262,7 @@ pub(super) fn fold(name: &str) -> String {
     name.nfd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase).collect()
 }
 
-fn push_times(composer: &mut Composer, (from, to): (&'static str, &'static str), bounds: &[TimeCriterion]) {
+pub(super) fn push_times(composer: &mut Composer, (from, to): (&'static str, &'static str), bounds: &[TimeCriterion]) {
     for bound in bounds {
         let (parts, joined) = match *bound {
             TimeCriterion::Within { from: start, to: end } => (vec![(from, " >= ", start), (to, " <= ", end)], " AND "),

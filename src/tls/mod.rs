@@ -10,6 +10,7 @@ pub mod files;
 mod generation;
 pub mod key_purpose;
 pub mod listener;
+pub mod outgoing;
 mod path;
 mod revocation;
 pub mod signature_certificate;

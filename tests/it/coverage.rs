@@ -41,6 +41,10 @@ const ROWS: &[Row] = &[
     row(Method::PUT, "/Consent/{id}", |scene| {
         scene.own_authorisation(Method::PUT, &format!("/Consent/{}", scene.line))
     }),
+    row(Method::GET, "/AuditEvent", |_| Sent::get(&about_patient("/AuditEvent?patient.identifier="))),
+    row(Method::POST, "/AuditEvent/_search", |_| {
+        Sent::post("/AuditEvent/_search", "application/x-www-form-urlencoded", about_patient("patient.identifier="))
+    }),
 ];
 
 const fn row(method: Method, path: &'static str, request: fn(&Scene) -> Sent) -> Row {

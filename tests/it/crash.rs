@@ -86,7 +86,7 @@ async fn check(folder: &Path, acknowledged: &[(String, Vec<u8>)]) {
     }
 }
 
-async fn set_up(folder: &Path) -> (Caller, Caller) {
+pub(crate) async fn set_up(folder: &Path) -> (Caller, Caller) {
     let pki = DevelopmentPki::create(&folder.join("certs"), Clock::System).expect("PKI");
     let hospital = Holder::Organisation {
         struct_id: "1350000899".parse().expect("Struct_IdNat"),
@@ -122,7 +122,7 @@ async fn set_up(folder: &Path) -> (Caller, Caller) {
 }
 
 /// The real program, as an operator starts it; returns once it is ready.
-async fn start(folder: &Path) -> Child {
+pub(crate) async fn start(folder: &Path) -> Child {
     let config = Config::load(Some(&folder.join("carnet.toml")), std::iter::empty()).expect("configuration");
     let child = Command::new(env!("CARGO_BIN_EXE_carnet"))
         .args(["serve", "--config"])

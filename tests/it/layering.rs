@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["fhir", "xdm", "serve"],
     &["ebrim"],
     &["operation"],
+    &["notice"],
     &["journal"],
     &["store"],
     &["access"],

@@ -7,8 +7,11 @@
 )]
 
 mod access;
+mod atna;
+mod audit_event;
 mod bad_input;
 mod bearer;
+mod bench;
 mod certificates;
 mod corpus;
 mod coverage;
@@ -22,6 +25,7 @@ mod layering;
 mod leak;
 mod limits;
 mod listening;
+mod notices;
 mod oidc;
 mod portal;
 mod pressure;

@@ -37,10 +37,13 @@ pub(super) fn answer(session: &PortalSession, dossier: &Dossier, action: Action,
 /// Errors: nobody is stated for whom to read.
 fn may(user: User, action: Action) -> Result<bool, RuleId> {
     match action {
-        Action::Consult | Action::Retrieve if user == User::Unstated => Err(RuleId::NobodyBeforeThePortal),
+        Action::Consult | Action::Retrieve | Action::ReadJournal if user == User::Unstated => {
+            Err(RuleId::NobodyBeforeThePortal)
+        }
         Action::Existence
         | Action::Consult
         | Action::Retrieve
+        | Action::ReadJournal
         | Action::ListAuthorisations
         | Action::SetList
         | Action::Mask
@@ -73,6 +76,7 @@ fn others(user: User, action: Action) -> Others {
             | Action::NameAidant,
             _,
         ) => Others::Nothing,
+        (Action::ReadJournal, _) => others(user, Action::Consult).of_every_status(),
         (_, User::LegalRepresentative) => {
             Others::Shown(Shown::all_but(&[InvisiblePatient, InvisibleRepresentantsLegaux]))
         }

@@ -31,7 +31,7 @@ use crate::clock::new_uuid;
 #[derive(Args)]
 pub(super) struct Arguments {
     /// Answers of each kind, on each route: 500 take five minutes, for answers that show nothing leave on a beat
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(50..=1_000_000))]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     samples: u32,
     #[command(flatten)]
     ending: EndingOptions,

@@ -54,6 +54,8 @@ pub struct Reference<'a> {
     pub kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identifier: Option<Identifier<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display: Option<Text<'a>>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]

@@ -3,6 +3,7 @@
 //! Nothing here decides who may see what, nor reads a request. Absent elements are left out, for FHIR knows
 //! neither empty lists nor nulls. Source: FHIR R4; PDSm 3.1.1; domain D.6, column "recommended".
 
+pub mod audit_event;
 pub mod binary;
 pub mod bundle;
 pub mod capability_statement;

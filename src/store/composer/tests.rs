@@ -8,18 +8,22 @@ use sqlx::{AssertSqlSafe, Connection as _, Row as _};
 
 use super::super::executor::bind;
 use super::*;
-use crate::access::visibility::EntryFacts;
+use crate::access::visibility::{EntryFacts, Reach, ReadableKinds};
 use crate::domain::confidentiality::VisibilityLabel;
 
 const HOLDER: &str = "810000000011";
 const STRANGER: &str = "810000000029";
+const OWN: &str = "G15_10/SM26";
 const CLASSES: [&str; 3] = ["10", "11", "31"];
 
 /// The columns that the condition looks at.
-const SCHEMA: [&str; 3] = [
-    "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, depositor_kind TEXT, depositor TEXT)",
+const SCHEMA: [&str; 5] = [
+    "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, type_code TEXT, depositor_kind TEXT, depositor TEXT)",
     "CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT, until_us INTEGER)",
-    "CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT)",
+    "CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT,
+      specialty_code TEXT)",
+    "CREATE INDEX label_of_entry ON document_entry_label (entry_id)",
+    "CREATE INDEX author_of_entry ON document_entry_author (entry_id)",
 ];
 
 #[derive(Clone, Copy, PartialEq)]
@@ -34,6 +38,8 @@ struct Entry {
     status: AvailabilityStatus,
     labels: BTreeSet<VisibilityLabel>,
     class: &'static str,
+    kind: &'static str,
+    specialty: Option<&'static str>,
 }
 
 #[tokio::test]
@@ -52,7 +58,9 @@ async fn the_statement_shows_what_the_predicate_shows_for_every_combination() {
         let found: BTreeSet<usize> = rows.iter().map(|row| usize::try_from(row.get::<i64, _>(0)).unwrap()).collect();
         let shows = |entry: &Entry| {
             let (own, status) = (entry.tie != Tie::None, entry.status);
-            visibility.shows(&EntryFacts { own, status, labels: &entry.labels, class_code: entry.class })
+            let specialties = entry.specialty.into_iter().map(str::to_owned).collect();
+            let (labels, class_code, type_code) = (&entry.labels, entry.class, entry.kind);
+            visibility.shows(&EntryFacts { own, status, labels, class_code, type_code, specialties: &specialties })
         };
         let expected: BTreeSet<usize> =
             entries.iter().enumerate().filter(|(_, entry)| shows(entry)).map(|(place, _)| place).collect();
@@ -71,7 +79,13 @@ fn every_entry() -> Vec<Entry> {
     for tie in [Tie::None, Tie::Depositor, Tie::Author] {
         for status in AvailabilityStatus::ALL {
             for labels in subsets(&VisibilityLabel::ALL) {
-                entries.extend(CLASSES.map(|class| Entry { tie, status, labels: labels.clone(), class }));
+                for class in CLASSES {
+                    for (kind, specialty) in
+                        [("a", None), ("a", Some(OWN)), ("b", Some("G15_10/SM45")), ("b", Some(OWN))]
+                    {
+                        entries.push(Entry { tie, status, labels: labels.clone(), class, kind, specialty });
+                    }
+                }
             }
         }
     }
@@ -79,13 +93,28 @@ fn every_entry() -> Vec<Entry> {
 }
 
 fn every_others() -> Vec<Others> {
-    let some = |classes: &[&str]| Readable::Classes(Arc::new(classes.iter().map(|&class| class.to_owned()).collect()));
+    let cells = |of: &[(&str, Reach)]| of.iter().map(|(code, reach)| ((*code).to_owned(), *reach)).collect();
+    let some = |classes: &[(&str, Reach)], types: &[(&str, Reach)]| {
+        Readable::Kinds(Arc::new(ReadableKinds { classes: cells(classes), types: cells(types) }))
+    };
+    let (read, own, none) = (Reach::Read, Reach::OwnSpecialty, Reach::None);
+    let readables = [
+        Readable::Every,
+        Readable::nothing(),
+        some(&[("10", read), ("11", read)], &[]),
+        some(&[("10", own), ("31", read)], &[]),
+        some(&[("10", read), ("11", none)], &[("a", none)]),
+        some(&[("10", own), ("11", read)], &[("a", read), ("b", own)]),
+    ];
     let mut all = vec![Others::Nothing];
     for statuses in subsets(&AvailabilityStatus::ALL) {
         for hidden_by in subsets(&VisibilityLabel::ALL) {
-            for readable in [Readable::Every, some(&["10"]), some(&["10", "11"]), Readable::nothing()] {
-                let (statuses, hidden_by) = (statuses.clone(), hidden_by.clone());
-                all.push(Others::Shown(Shown { statuses, hidden_by, readable }));
+            // The conditions are joined by "and": what each kind of habilitation says needs not every set of labels.
+            let kinds = if hidden_by.len() < 2 { readables.as_slice() } else { &readables[..2] };
+            for (readable, specialties) in kinds.iter().flat_map(|one| [(one, None), (one, Some(OWN))]) {
+                let (statuses, hidden_by, readable) = (statuses.clone(), hidden_by.clone(), readable.clone());
+                let specialties = specialties.into_iter().map(str::to_owned).collect();
+                all.push(Others::Shown(Shown { statuses, hidden_by, readable, specialties }));
             }
         }
     }
@@ -105,11 +134,11 @@ async fn database_of(entries: &[Entry]) -> SqliteConnection {
     for (id, entry) in (0_i64..).zip(entries) {
         let depositor = if entry.tie == Tie::Depositor { HOLDER } else { STRANGER };
         let author = if entry.tie == Tie::Author { HOLDER } else { STRANGER };
-        let insert = sqlx::query("INSERT INTO document_entry VALUES ($1, $2, $3, 'ps', $4)");
-        let insert = insert.bind(id).bind(entry.status.word()).bind(entry.class).bind(depositor);
+        let insert = sqlx::query("INSERT INTO document_entry VALUES ($1, $2, $3, $4, 'ps', $5)");
+        let insert = insert.bind(id).bind(entry.status.word()).bind(entry.class).bind(entry.kind).bind(depositor);
         insert.execute(&mut database).await.unwrap();
-        let insert = sqlx::query("INSERT INTO document_entry_author VALUES ($1, 'author', $2, NULL)");
-        insert.bind(id).bind(author).execute(&mut database).await.unwrap();
+        let insert = sqlx::query("INSERT INTO document_entry_author VALUES ($1, 'author', $2, NULL, $3)");
+        insert.bind(id).bind(author).bind(entry.specialty).execute(&mut database).await.unwrap();
         for label in &entry.labels {
             // One that ends a moment later is in force like one without end.
             let until = (id % 2 == 0).then(|| now().as_microsecond() + 1);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use carnet::access::decide::{Action, RuleId};
-use carnet::access::visibility::{EntryFacts, Others, Readable, Shown, Visibility};
+use carnet::access::visibility::{EntryFacts, Others, Reach, Readable, ReadableKinds, Shown, Visibility};
 use carnet::domain::confidentiality::VisibilityLabel;
 use carnet::domain::consent::DelegateRole;
 use carnet::domain::dossier::DossierState;
@@ -31,7 +31,10 @@ fn every_combination_is_decided_by_a_rule_and_by_the_one_that_was_reviewed() {
                 check(*action, caller, facts, decided);
                 let sign = if decided.visibility.is_some() { "permitted" } else { "denied" };
                 *counts.entry((format!("{action:?}"), sign, decided.rule.code())).or_default() += 1;
-                seen.extend(decided.visibility.as_ref().map(|visibility| visibility.others.clone()));
+                // A journal names documents that were deleted, too: their deletion is among what was done.
+                if *action != Action::ReadJournal {
+                    seen.extend(decided.visibility.as_ref().map(|visibility| visibility.others.clone()));
+                }
             }
             check_together(&decided);
         }
@@ -60,10 +63,13 @@ fn check(action: Action, caller: &Caller, facts: &Facts, decided: &Decided) {
     let place = || format!("{action:?} {:?} of {caller:?}, {facts:?}", decided.rule);
     let is_closed = matches!(facts.state, DossierState::Closed { .. });
     let elsewhere = caller.stated_patient().is_some_and(|about| *about != patient());
-    if elsewhere || (is_closed && action != Action::Existence) {
+    let is_holder = matches!(caller, Caller::PatientPortal(..) | Caller::Operator);
+    let stays = action == Action::Existence || (action == Action::ReadJournal && is_holder);
+    if elsewhere || (is_closed && !stays) {
         return assert!(!permitted, "{}", place());
     }
     match caller {
+        _ if action == Action::ReadJournal && !is_holder => check_reader(caller, facts, decided, place),
         Caller::PatientPortal(_, session) => assert_eq!(permitted, portal_may(session, action), "{}", place()),
         Caller::Operator => assert_eq!(permitted, operator_may(action), "{}", place()),
         Caller::Employee(..) | Caller::Indirect(..) => check_structure(action, caller, decided, place),
@@ -75,7 +81,7 @@ fn check(action: Action, caller: &Caller, facts: &Facts, decided: &Decided) {
 /// Everything but other people's documents goes by what is written in F.4 (4 to 6).
 fn portal_may(session: &PortalSession, action: Action) -> bool {
     let PortalSession::Of { user, .. } = session else {
-        return !reads(action) && !OF_PROFESSIONALS.contains(&action);
+        return !reads(action) && action != Action::ReadJournal && !OF_PROFESSIONALS.contains(&action);
     };
     let role = match user {
         PortalUser::Patient => None,
@@ -107,6 +113,19 @@ const OF_PROFESSIONALS: [Action; 6] = [
 
 fn reads(action: Action) -> bool {
     matches!(action, Action::Consult | Action::Retrieve)
+}
+
+/// Of the journal: everybody has their own lines, the médecin traitant all, outside of emergencies.
+fn check_reader(caller: &Caller, facts: &Facts, decided: &Decided, place: impl Fn() -> String) {
+    let practice = match caller {
+        Caller::Direct(who, ..) => Some(who.practice),
+        Caller::Air(who, ..) => Some(who.practice),
+        _ => None,
+    };
+    let is_normal = *caller.purpose() == Purpose::Normal;
+    let treats = facts.medecin_traitant && !facts.blocked && is_normal && practice == Some(Practice::Care);
+    let expected = if decided.rule == RuleId::MedecinTraitant { treats } else { decided.rule == RuleId::OwnTraces };
+    assert!(decided.visibility.is_some() && expected, "{}", place());
 }
 
 /// A structure deposits, finds its own and reads nothing.
@@ -187,12 +206,12 @@ fn is_entitled(caller: &Caller, facts: &Facts) -> bool {
     }
 }
 
-/// Who reads a document finds it.
+/// Who reads a document finds it; who reads as médecin traitant reads the whole journal.
 fn check_together(decided: &[(Action, Decided)]) {
-    let others = |wanted| {
-        let (_, decided) = decided.iter().find(|(action, _)| *action == wanted).expect("an answer");
-        decided.visibility.as_ref().map(|visibility| &visibility.others)
-    };
+    let of = |wanted| &decided.iter().find(|(action, _)| *action == wanted).expect("an answer").1;
+    let others = |wanted| of(wanted).visibility.as_ref().map(|visibility| &visibility.others);
+    let treats = |wanted| of(wanted).rule == RuleId::MedecinTraitant;
+    assert_eq!(treats(Action::ReadJournal), treats(Action::Consult));
     match (others(Action::Retrieve), others(Action::Consult)) {
         (Some(Others::Shown(read)), Some(Others::Shown(found))) => {
             assert!(read.statuses.is_subset(&found.statuses) && found.hidden_by == read.hidden_by);
@@ -213,12 +232,16 @@ fn check_entries(others: Others) {
             let bears = |bit: &usize| place & (1 << bit) != 0;
             let labels = (0..VisibilityLabel::ALL.len()).filter(bears).map(|bit| VisibilityLabel::ALL[bit]).collect();
             for class_code in &classes {
-                let shows = |own| visibility.shows(&EntryFacts { own, status, labels: &labels, class_code });
+                let (type_code, specialties) = ("", &BTreeSet::new());
+                let shows = |own| {
+                    visibility.shows(&EntryFacts { own, status, labels: &labels, class_code, type_code, specialties })
+                };
                 assert_eq!(shows(true), status != AvailabilityStatus::Deleted);
                 let hidden = match &visibility.others {
                     Others::Nothing => true,
-                    Others::Shown(Shown { statuses, hidden_by, readable }) => {
-                        let unreadable = matches!(readable, Readable::Classes(given) if !given.contains(class_code));
+                    Others::Shown(Shown { statuses, hidden_by, readable, .. }) => {
+                        let reads = |kinds: &ReadableKinds| kinds.classes.get(class_code) == Some(&Reach::Read);
+                        let unreadable = matches!(readable, Readable::Kinds(kinds) if !reads(kinds));
                         unreadable || !statuses.contains(&status) || labels.intersection(hidden_by).next().is_some()
                     }
                 };

@@ -5,6 +5,7 @@
 mod every;
 mod list;
 mod matrix;
+mod phrases;
 mod world;
 
 use super::support::reviewed::{self, table};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use carnet::access::decide::{
     Action, ConcealFromPatient, ConcealFromRepresentatives, Consult, DeclareAuthorisation, Denial, Deposit, Existence,
-    LeaveAsMedecinTraitant, ListAuthorisations, Mask, NameAidant, NameRepresentative, Permit, RemoveAuthorisation,
-    Retrieve, RevealToPatient, RevealToRepresentatives, RuleId, SetList, Unmask, decide,
+    LeaveAsMedecinTraitant, ListAuthorisations, Mask, NameAidant, NameRepresentative, Permit, ReadJournal,
+    RemoveAuthorisation, Retrieve, RevealToPatient, RevealToRepresentatives, RuleId, SetList, Unmask, decide,
 };
 use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Column, Matrix, Standing};
@@ -29,7 +29,7 @@ use jiff::Timestamp;
 
 use super::super::support::gateway::{OTHER_PATIENT, patient};
 
-pub(super) const ACTIONS: [Action; 17] = [
+pub(super) const ACTIONS: [Action; 18] = [
     Action::Existence,
     Action::Deposit,
     Action::Consult,
@@ -47,6 +47,7 @@ pub(super) const ACTIONS: [Action; 17] = [
     Action::RevealToPatient,
     Action::ConcealFromRepresentatives,
     Action::RevealToRepresentatives,
+    Action::ReadJournal,
 ];
 
 /// The day of the reviewed tables.
@@ -94,7 +95,8 @@ pub(super) fn ask(matrices: &Matrices, action: Action, caller: &Caller, dossier:
         ConcealFromPatient,
         RevealToPatient,
         ConcealFromRepresentatives,
-        RevealToRepresentatives
+        RevealToRepresentatives,
+        ReadJournal
     )
 }
 
@@ -107,7 +109,8 @@ impl Decided {
         class: &str,
     ) -> bool {
         let labels: BTreeSet<VisibilityLabel> = label.into_iter().collect();
-        let facts = EntryFacts { own, status, labels: &labels, class_code: class };
+        let none = BTreeSet::new();
+        let facts = EntryFacts { own, status, labels: &labels, class_code: class, type_code: "", specialties: &none };
         self.visibility.as_ref().is_some_and(|visibility| visibility.shows(&facts))
     }
 }

@@ -330,6 +330,8 @@ impl<'w> Plot<'w> {
             status: carnet::domain::status::AvailabilityStatus::Approved,
             labels: &labels,
             class_code: &class.code,
+            type_code: code,
+            specialties: &BTreeSet::new(),
         };
         decide::<A>(&gateway.matrices, caller, dossier, now).is_ok_and(|permit| permit.visibility().shows(&facts))
     }

@@ -26,6 +26,8 @@ pub(crate) struct Caller {
     server_ca: String,
     certificate_pem: String,
     key_pem: String,
+    /// Headers of every request: the session of a portal.
+    session: Vec<(&'static str, String)>,
 }
 
 /// An answer, read whole.
@@ -46,7 +48,21 @@ impl Caller {
             server_ca: server_ca.to_owned(),
             certificate_pem: issued.certificate_pem.clone(),
             key_pem: issued.key_pem.clone(),
+            session: Vec::new(),
         }
+    }
+
+    /// The same portal with somebody before it: `patient`, `legal_representative ID`, `aidant ID`.
+    pub(crate) fn on_behalf_of(mut self, patient: &Ins, user: &str) -> Self {
+        let token = format!("urn:oid:{}|{}", patient.authority().oid(), patient.matricule());
+        self.session = vec![("x-on-behalf-of", token), ("x-portal-user", user.to_owned())];
+        self
+    }
+
+    /// "Connexion secrète" (J64).
+    pub(crate) fn in_secret(mut self) -> Self {
+        self.session.push(("x-secret-connection", "true".to_owned()));
+        self
     }
 
     pub(crate) async fn send(
@@ -59,6 +75,9 @@ impl Caller {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
+        }
+        for (name, value) in &self.session {
+            request = request.header(*name, value);
         }
         let response = self.client.send(request.body(Full::new(body.into())).expect("request")).await.expect("answer");
         let (parts, body) = response.into_parts();
@@ -104,6 +123,7 @@ impl Caller {
             server_ca: self.server_ca.clone(),
             certificate_pem: self.certificate_pem.clone(),
             key_pem: self.key_pem.clone(),
+            session: self.session.clone(),
         }
     }
 

@@ -42,7 +42,7 @@ fn shared_pki() -> &'static SharedPki {
 pub(crate) struct TestGateway {
     pub(crate) running: Running,
     /// Goes with the gateway.
-    _folder: TempDir,
+    pub(crate) _folder: TempDir,
     server_ca: String,
 }
 
@@ -174,6 +174,11 @@ impl Builder {
 pub(crate) fn issue(holder: &Holder) -> Issued {
     let pki = &shared_pki().pki;
     pki.issue(holder, KeyUse::Auth, pki.usual_lifetime()).expect("certificate")
+}
+
+/// Where the files of that PKI are.
+pub(crate) fn certs() -> PathBuf {
+    shared_pki().folder.path().join("certs")
 }
 
 /// The authorities of those certificates.

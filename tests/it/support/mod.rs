@@ -5,6 +5,7 @@ pub(crate) mod desk;
 pub(crate) mod document;
 pub(crate) mod forge;
 pub(crate) mod gateway;
+pub(crate) mod mail_server;
 pub(crate) mod provider;
 pub(crate) mod publisher;
 pub(crate) mod raw_http2;

@@ -145,14 +145,15 @@ impl Question {
     /// whose order is random, so that what drifts meets both alike.
     pub(super) async fn ask(&self, url: &str, samples: usize, random: &mut Random) -> anyhow::Result<[Vec<f64>; 2]> {
         let mut times = [Vec::with_capacity(samples), Vec::with_capacity(samples)];
-        for turn in 0..WARM_UP + samples {
+        let warm_up = WARM_UP_MAX.min(samples / 5);
+        for turn in 0..warm_up + samples {
             let name = self.names.get(random.below(self.names.len())).context("a question without names")?;
             let first = random.below(2);
             for kind in [first, 1 - first] {
                 let is_absent = kind == 1 || self.case == Case::Absent;
                 let text = if is_absent { unlike(&name.text, random) } else { name.text.clone() };
                 let took = self.time(url, name.record, &text, is_absent || self.case.is_hidden()).await?;
-                if turn >= WARM_UP {
+                if turn >= warm_up {
                     times[kind].push(took);
                 }
             }
@@ -229,7 +230,7 @@ const UNLIKE_DIGITS: usize = 8;
 /// Documents in each record.
 const ENTRIES: u16 = 50;
 /// Answers of each kind that do not count.
-const WARM_UP: usize = 20;
+const WARM_UP_MAX: usize = 20;
 const TARGET: &str = "{target}";
 const NOTHING_FOUND: &str = "\"total\":0";
 
