@@ -113,7 +113,7 @@ mod tests {
         fn a_beat_is_ahead_and_less_than_one_away(elapsed_us in 0_u64..1 << 36) {
             let elapsed = Duration::from_micros(elapsed_us);
             let next = next_beat(elapsed);
-            prop_assert!(next > elapsed && next - elapsed <= BEAT);
+            prop_assert!(next > elapsed && next.saturating_sub(elapsed) <= BEAT);
             prop_assert_eq!(next.as_nanos() % BEAT.as_nanos(), 0);
         }
     }

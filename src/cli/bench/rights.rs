@@ -209,7 +209,7 @@ impl Listed {
     }
 }
 
-#[expect(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "two dozen")]
+#[expect(clippy::cast_possible_wrap, reason = "two dozen")]
 const RECORDS_MAX: i64 = (GROUPS * GROUP_RECORDS) as i64;
 /// Far beyond any sensible cache: a change that is not obeyed by then is lost.
 const OBEYED_WITHIN: Duration = Duration::from_secs(10);

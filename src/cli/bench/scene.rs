@@ -74,7 +74,7 @@ impl Scene {
         let server_ca = std::fs::read_to_string(pki.directory().join("server-ca.pem"))?;
         let issue = |holder| issue(&pki, &server_ca, &holder, KeyUse::Auth);
         let (hospital, doctor) = (issue(hospital()?)?, issue(professional(doctor_id()?))?);
-        Ok(Self { hospital, doctor, pki, server_ca, directory })
+        Ok(Self { directory, pki, server_ca, hospital, doctor })
     }
 
     /// The structure that deposits and signs.

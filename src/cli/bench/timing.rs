@@ -104,7 +104,7 @@ impl Verdict {
 
 impl Finding {
     fn of(question: &Question, comparison: Comparison, tests: usize) -> Self {
-        let threshold_us = THRESHOLD_US.max(comparison.samples[1].median_us * THRESHOLD_SHARE);
+        let threshold_us = THRESHOLD_US.max(comparison.samples[1].median * THRESHOLD_SHARE);
         Self {
             route: question.route,
             case: question.case.word(),
@@ -122,7 +122,7 @@ impl Finding {
 
     fn to_json(&self) -> Value {
         let Comparison { samples: [hidden, absent], distance, p, difference_us, interval_us } = &self.comparison;
-        let spread = |spread: &Spread| json!({ "p10": tenth(spread.p10_us), "p50": tenth(spread.median_us), "p90": tenth(spread.p90_us) });
+        let spread = |spread: &Spread| json!({ "p10": tenth(spread.p10), "p50": tenth(spread.median), "p90": tenth(spread.p90) });
         json!({
             "route": self.route,
             "case": self.case,
@@ -140,9 +140,8 @@ impl Finding {
 
     fn write_row(&self, text: &mut String) {
         let Comparison { samples, distance, p, difference_us, interval_us: [low, high] } = &self.comparison;
-        let [asked, absent] = samples
-            .each_ref()
-            .map(|Spread { p10_us, median_us, p90_us }| format!("{median_us:.0} ({p10_us:.0} to {p90_us:.0})"));
+        let [asked, absent] =
+            samples.each_ref().map(|Spread { p10, median, p90 }| format!("{median:.0} ({p10:.0} to {p90:.0})"));
         let difference = format!("{difference_us:.1} ({low:.1} to {high:.1})");
         let mark = if self.holds() { "" } else { "  <-" };
         let _ = writeln!(
@@ -222,7 +221,7 @@ mod tests {
     use super::*;
 
     fn comparison(p: f64, difference_us: f64) -> Comparison {
-        let spread = |median_us| Spread { p10_us: 900.0, median_us, p90_us: 1_200.0 };
+        let spread = |median| Spread { p10: 900.0, median, p90: 1_200.0 };
         Comparison {
             samples: [spread(1_000.0 + difference_us), spread(1_000.0)],
             distance: 0.2,

@@ -16,11 +16,12 @@ pub(super) struct Comparison {
     pub(super) interval_us: [f64; 2],
 }
 
+/// In microseconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
-    pub(super) p10_us: f64,
-    pub(super) median_us: f64,
-    pub(super) p90_us: f64,
+    pub(super) p10: f64,
+    pub(super) median: f64,
+    pub(super) p90: f64,
 }
 
 /// A small generator (SplitMix64): which answer is asked for next need not be secret, only not the same each time.
@@ -29,13 +30,15 @@ pub(super) struct Random(u64);
 impl Comparison {
     /// Neither sample may be empty.
     pub(super) fn of(mut samples: [Vec<f64>; 2], random: &mut Random) -> Self {
-        samples.iter_mut().for_each(|sample| sample.sort_unstable_by(f64::total_cmp));
+        for sample in &mut samples {
+            sample.sort_unstable_by(f64::total_cmp);
+        }
         let distance = distance(&samples);
         let spreads = samples.each_ref().map(|sample| Spread::of(sample));
         Self {
             distance,
             p: p_value(distance, samples.each_ref().map(Vec::len)),
-            difference_us: spreads[0].median_us - spreads[1].median_us,
+            difference_us: spreads[0].median - spreads[1].median,
             interval_us: interval(&samples, random),
             samples: spreads,
         }
@@ -44,8 +47,8 @@ impl Comparison {
 
 impl Spread {
     fn of(sorted: &[f64]) -> Self {
-        let [p10_us, median_us, p90_us] = [10, 50, 90].map(|percent| at(sorted, percent * 10));
-        Self { p10_us, median_us, p90_us }
+        let [p10, median, p90] = [10, 50, 90].map(|percent| at(sorted, percent * 10));
+        Self { p10, median, p90 }
     }
 }
 
@@ -184,7 +187,7 @@ mod tests {
     #[test]
     fn a_spread_is_read_from_a_sorted_sample() {
         let sample: Vec<f64> = (0..100).map(number).collect();
-        assert_eq!(Spread::of(&sample), Spread { p10_us: 10.0, median_us: 50.0, p90_us: 90.0 });
-        assert_eq!(Spread::of(&[7.0]), Spread { p10_us: 7.0, median_us: 7.0, p90_us: 7.0 });
+        assert_eq!(Spread::of(&sample), Spread { p10: 10.0, median: 50.0, p90: 90.0 });
+        assert_eq!(Spread::of(&[7.0]), Spread { p10: 7.0, median: 7.0, p90: 7.0 });
     }
 }
