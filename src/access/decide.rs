@@ -20,7 +20,7 @@ use super::visibility::{Others, Shown, Visibility, listed_statuses};
 use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::{Dossier, DossierState};
 use crate::domain::ids::DossierId;
-use crate::domain::national_id::PsIdNat;
+use crate::domain::national_id::{PsIdNat, StructIdNat};
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::{Caller, CallerId, Practice, Purpose};
 
@@ -218,6 +218,30 @@ pub fn may_retrieve(matrices: &Matrices, caller: &Caller, now: Timestamp) -> boo
     }
     let standing = matrices.rights.standing(caller, Treating::Other);
     standing.is_some_and(|at| matrices.rights.cell(Row::Unmasked, at, day_of(now)) == Cell::Yes)
+}
+
+/// Of whose authorisations a caller may have the list (TD0.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthorisationsOf {
+    Professional(PsIdNat),
+    /// Its own, and those that its professionals declared there (F.1 note 2).
+    Structure(StructIdNat),
+    /// The same, and only from a day on that the caller names (F.1 note 3).
+    StructureSince(StructIdNat),
+}
+
+/// Whether a caller may have the list of the records that they were let into (TD0.4). It opens none of them: no record
+/// and no list is asked.
+pub fn may_list_dossiers(matrices: &Matrices, caller: &Caller, now: Timestamp) -> Result<AuthorisationsOf, Denial> {
+    let denied = Denial { rule: RuleId::ModeMayNot };
+    let at = matrices.rights.standing(caller, Treating::Other).ok_or(denied)?;
+    let cell = matrices.rights.cell(Row::MyDmps, at, day_of(now));
+    match (cell, caller.professional_id(), caller.structure_id()) {
+        (Cell::Yes, Some(id), _) => Ok(AuthorisationsOf::Professional(id.clone())),
+        (Cell::OfStructure, _, Some(id)) => Ok(AuthorisationsOf::Structure(id.clone())),
+        (Cell::NewAuthorisations, _, Some(id)) => Ok(AuthorisationsOf::StructureSince(id.clone())),
+        _ => Err(denied),
+    }
 }
 
 /// The rule that decided, and with a permit what of the documents of others it shows.

@@ -3,6 +3,7 @@
 use http::request::Parts;
 
 use super::answer::{Answer, Handled};
+use super::authorised_patients;
 use super::face::{Face, id_in_path};
 use super::parameter::unknown;
 use super::query::{self, Query};
@@ -15,6 +16,9 @@ use crate::identity::caller::Caller;
 use crate::refusal::{Failure, Refusal, Rule};
 
 pub async fn search(face: &Face, caller: &Caller, parts: &Parts) -> Handled {
+    if authorised_patients::is_meant(parts) {
+        return authorised_patients::search(face, caller, parts).await;
+    }
     let ins = only_patient(face, parts, "identifier", &[])?;
     let existence = face.gateway.existence(caller, &ins).await?.disclose();
     let entries: Vec<_> = existence.iter().collect();

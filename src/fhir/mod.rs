@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod audit_event;
+mod authorised_patients;
 mod authorization;
 pub mod body;
 pub mod capability;

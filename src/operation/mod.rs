@@ -11,6 +11,7 @@ pub mod complete;
 pub mod consent;
 pub mod contact;
 pub mod deposit;
+pub mod dossiers;
 pub mod draft;
 pub mod existence;
 pub mod frame;

@@ -71,7 +71,7 @@ impl Gateway {
             }
             Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
         };
-        self.write_disclosure(search_event(&attempt, &reading), consequence).await?;
+        self.write_disclosure(search_event(&attempt, criteria, &reading), consequence).await?;
         if !matches!(&reading, Reading::Permitted(_, found) if !found.entries.is_empty()) {
             self.keep_beat(&attempt).await;
         }
@@ -154,8 +154,13 @@ async fn dossier_of(tx: &mut Tx<'_>, criteria: &Criteria) -> Result<Option<Dossi
     }
 }
 
-fn search_event(attempt: &Attempt, reading: &Reading<Consult, Found>) -> Event {
+/// A search by an identifier that met nothing found nothing, in whichever record that entry is: who made it is told of
+/// no record, then and among their own traces.
+fn search_event(attempt: &Attempt, criteria: &Criteria, reading: &Reading<Consult, Found>) -> Event {
     match reading {
+        Reading::Permitted(permit, found) if criteria.patient.is_none() && found.total == 0 => {
+            attempt.not_found(Subject::of(permit.dossier()))
+        }
         Reading::Permitted(permit, found) => {
             let mentions = found.entries.iter().map(EntryMention::of).collect();
             attempt.event(Subject::of(permit.dossier()), done(permit), mentions)

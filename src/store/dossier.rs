@@ -115,7 +115,7 @@ fn read(rows: &[Row]) -> Result<Dossier, Error> {
     Ok(dossier)
 }
 
-fn read_state(word: &str, closed_us: Option<i64>) -> Result<DossierState, Error> {
+pub(super) fn read_state(word: &str, closed_us: Option<i64>) -> Result<DossierState, Error> {
     match (word, closed_us) {
         ("open_not_activated", _) => Ok(DossierState::OpenNotActivated),
         ("activated", _) => Ok(DossierState::Activated),

@@ -4,6 +4,7 @@
 //! one snapshot. Document bytes lie in volumes. Noun files hold the statements; [`executor`] is all they know of a database, so that a second
 //! database joins behind it. House-style 8.
 
+pub mod authorisation;
 mod checkpoint;
 mod composer;
 pub mod connect;

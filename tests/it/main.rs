@@ -9,6 +9,7 @@
 mod access;
 mod atna;
 mod audit_event;
+mod authorised;
 mod bad_input;
 mod bearer;
 mod bench;

@@ -1,4 +1,4 @@
-//! Existence of a record -> Patient (TD0.2).
+//! Existence of a record, and a record that one was let into -> Patient (TD0.2, TD0.4).
 //!
 //! No identity trait ever: a caller must not show those that come from the DMP (RG_0320), so none leaves.
 //! The extensions bear the names of the guide; their definitions are not published yet, so their URLs are
@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use super::datatype::{Extension, Identifier, Value, ins_identifier};
 use crate::domain::dossier::DossierState;
-use crate::operation::outcome::{AuthorisationStatus, Existence};
+use crate::domain::ins::Ins;
+use crate::operation::outcome::{AuthorisationStatus, AuthorisedDossier, Existence};
 
 const FERMETURE: &str = "urn:carnet:extension:dmp-fermeture";
 const RATTACHEMENT_MES: &str = "urn:carnet:extension:dmp-rattachement-mes";
 const MEDECIN_TRAITANT: &str = "urn:carnet:extension:dmp-medecin-traitant";
 const AUTORISATION: &str = "urn:carnet:extension:dmp-autorisation";
+const DATE_AUTORISATION: &str = "urn:carnet:extension:dmp-date-autorisation";
 
 #[derive(Debug, Serialize)]
 #[serde(tag = "resourceType")]
@@ -34,11 +36,28 @@ pub fn write(existence: &Existence) -> Patient<'_> {
         let date = Extension::of("dateFermeture", Value::DateTime(at.to_string()));
         extension.push(Extension::nested(FERMETURE, vec![date]));
     }
-    let mut identifier: Vec<_> = existence.ins.iter().map(ins_identifier).collect();
-    for historical in identifier.iter_mut().skip(1) {
+    let identifier = identifiers(&existence.ins);
+    Patient { extension, identifier, active: !matches!(existence.state, DossierState::Closed { .. }) }
+}
+
+/// One of the records of TD0.4.
+pub fn write_authorised(dossier: &AuthorisedDossier) -> Patient<'_> {
+    let extension = vec![
+        Extension::of(RATTACHEMENT_MES, Value::Boolean(dossier.state == DossierState::Activated)),
+        Extension::of(MEDECIN_TRAITANT, Value::Boolean(dossier.is_medecin_traitant)),
+        Extension::of(AUTORISATION, Value::Code(authorisation_code(AuthorisationStatus::Valid))),
+        Extension::of(DATE_AUTORISATION, Value::DateTime(dossier.authorised_since.to_string())),
+    ];
+    Patient { extension, identifier: identifiers(&dossier.ins), active: true }
+}
+
+/// The current one first, the others as what they were.
+fn identifiers(ins: &[Ins]) -> Vec<Identifier<'_>> {
+    let mut identifiers: Vec<_> = ins.iter().map(ins_identifier).collect();
+    for historical in identifiers.iter_mut().skip(1) {
         historical.usage = Some("old");
     }
-    Patient { extension, identifier, active: !matches!(existence.state, DossierState::Closed { .. }) }
+    identifiers
 }
 
 fn authorisation_code(status: AuthorisationStatus) -> &'static str {

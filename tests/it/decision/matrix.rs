@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use carnet::access::decide::Action;
+use carnet::access::decide::{Action, AuthorisationsOf, may_list_dossiers};
 use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Cell, Column, Matrix, Row, Standing};
 use carnet::domain::confidentiality::VisibilityLabel;
@@ -114,7 +114,12 @@ fn decided(matrices: &Matrices, row: Row, at: Standing) -> Option<&'static str> 
         Row::Mask => shown(Action::Mask, approved, None),
         Row::Unmask => shown(Action::Unmask, approved, None),
         Row::MakeVisible => shown(Action::RevealToPatient, approved, None),
-        Row::MyDmps | Row::SearchWithoutIns | Row::Web | Row::AdminData | Row::Archive | Row::Delete => None,
+        Row::MyDmps => Some(match may_list_dossiers(matrices, &caller, now()) {
+            Ok(AuthorisationsOf::Professional(_)) => "●",
+            Ok(AuthorisationsOf::Structure(_) | AuthorisationsOf::StructureSince(_)) => "limited",
+            Err(_) => "-",
+        }),
+        Row::SearchWithoutIns | Row::Web | Row::AdminData | Row::Archive | Row::Delete => None,
     }
 }
 

@@ -39,3 +39,4 @@ CREATE TABLE consent (
 ) STRICT;
 CREATE INDEX consent_by_dossier ON consent (dossier_id);
 CREATE INDEX consent_by_grantee ON consent (grantee, kind, since_us);
+CREATE INDEX consent_by_structure ON consent (declared_at, kind, since_us) WHERE declared_at IS NOT NULL;
