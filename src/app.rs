@@ -53,11 +53,21 @@ pub enum StartError {
 impl App {
     /// Opens the store, reads certificates and listens; returns once requests are answered.
     pub async fn start(config: Arc<Config>, clock: Clock) -> Result<Running, StartError> {
+        let gateway = Gateway::open(Arc::clone(&config), clock.clone());
+        Self::start_with(config, clock, gateway).await
+    }
+
+    /// The same with a gateway that is opened in another way, once certificates and addresses are found good.
+    pub(crate) async fn start_with(
+        config: Arc<Config>,
+        clock: Clock,
+        gateway: impl Future<Output = Result<Gateway, Fault>>,
+    ) -> Result<Running, StartError> {
         crate::telemetry::metrics();
-        let trust = Trust::load(&config.tls, &config.revocation, clock.clone())?;
+        let trust = Trust::load(&config.tls, &config.revocation, clock)?;
         let (professionals, professionals_at) = listen(config.listen.professionals).await?;
         let (operators, operators_at) = listen(config.listen.operators).await?;
-        let gateway = Gateway::open(Arc::clone(&config), clock).await?;
+        let gateway = gateway.await?;
         if gateway.matrices.habilitation.is_sample {
             tracing::warn!("the habilitation matrix is a sample: name the one in force in dmp.habilitation_matrix");
         }

@@ -12,34 +12,34 @@ mod ground;
 mod handshake;
 mod limit;
 mod load;
+mod options;
 mod read;
 mod report;
+mod rights;
 mod scene;
+mod timing;
 mod traffic;
+mod unjournaled;
 mod vihf;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::Uri;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::amount::Size;
 use self::figures::{Figures, Part};
-use self::ground::{Filling, Ground, Work};
+use self::ground::Work;
 use self::handshake::{Clients, Handshake};
 use self::load::{Load, Pace};
-use self::report::{Line, PerCore, Report, ServerFacts};
+use self::options::{CoreOptions, LoadOptions, Options, ReadOptions, Versus};
+use self::report::{Against, Line, PerCore, Report, ServerFacts};
 use self::scene::{Answers, Credentials, Running, Scene};
 use self::traffic::{Target, Traffic};
 use self::vihf::Assertions;
 use super::{Ending, print_json, runtime, say};
-use crate::domain::ins::Ins;
 
 /// Measure throughput, latency and memory with real mutual-TLS clients
 #[derive(Args)]
@@ -52,6 +52,9 @@ pub(super) struct Arguments {
 const EXAMPLE: &str = "Examples:
   carnet bench deposit --size 250k --vs-limit
   carnet bench search --entries 50 --clients 32 --json
+  carnet bench retrieve --size 250k --vs-unjournaled
+  carnet bench timing --samples 2000
+  carnet bench rights --seconds 10
   carnet bench mixed --rate 200 --seconds 30
   carnet bench retrieve --target https://host:8443 --ca server-ca.pem --cert durant.pem --key durant.key \\
       --ins '1.2.250.1.213.1.4.11|279035121518989'";
@@ -61,84 +64,25 @@ enum Bench {
     /// Deposits (ITI-65) of unique documents
     Deposit(Options),
     /// Searches (ITI-67) of a patient's current documents
-    Search(Options),
+    Search(ReadOptions),
     /// Retrievals (ITI-68) of documents
-    Retrieve(Options),
+    Retrieve(ReadOptions),
     /// One deposit to four searches and two retrievals
     Mixed(Options),
     /// Mutual-TLS handshakes, full and resumed
     Handshake(Options),
     /// Assertions (VIHF) verified by one core, without a network
     Vihf(CoreOptions),
+    /// Whether the time of an answer tells what is hidden from what is absent: a statistical test for each route
+    Timing(timing::Arguments),
+    /// Changes of rights through one of two gateways, each followed by a request through the other
+    Rights(rights::Arguments),
     /// Deposits into the limit server alone: TLS, base64, hashes and a durable append, nothing else
     Limit(LoadOptions),
     #[command(hide = true)]
     LimitServer(limit::Arguments),
-}
-
-#[derive(Args)]
-struct Options {
-    #[command(flatten)]
-    load: LoadOptions,
-    /// Documents in each record that is searched
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
-    entries: u16,
-    /// Run the limit server in turn with the gateway, and give the ratio
-    #[arg(long)]
-    vs_limit: bool,
-    #[command(flatten)]
-    remote: RemoteOptions,
-}
-
-#[derive(Args)]
-struct LoadOptions {
-    /// Length of a document: 250k, 20m
-    #[arg(long, default_value = "250k")]
-    size: Size,
-    /// How long to measure, after a short warm-up
-    #[arg(long, default_value = "10", value_parser = amount::seconds)]
-    seconds: Duration,
-    /// How many exchanges there may be at one time
-    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..))]
-    clients: u16,
-    /// Open loop: so many exchanges a second, latency counted from when each was due
-    #[arg(long, value_name = "PER_SECOND", value_parser = clap::value_parser!(u32).range(1..))]
-    rate: Option<u32>,
-    /// Where the throw-away folder is made: on the disk that is to be measured
-    #[arg(long, value_name = "FOLDER")]
-    dir: Option<PathBuf>,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct CoreOptions {
-    /// How long to measure
-    #[arg(long, default_value = "10", value_parser = amount::seconds)]
-    seconds: Duration,
-    /// Print the outcome as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-struct RemoteOptions {
-    /// Address of a running gateway, instead of a throw-away one
-    #[arg(long, value_name = "URL", requires_all = ["ca", "cert", "key"], conflicts_with = "vs_limit")]
-    target: Option<Uri>,
-    /// Authority that issued the certificate of the target
-    #[arg(long, requires = "target")]
-    ca: Option<PathBuf>,
-    /// Certificate of the caller, with its chain
-    #[arg(long, requires = "target")]
-    cert: Option<PathBuf>,
-    /// Key of the caller
-    #[arg(long, requires = "target")]
-    key: Option<PathBuf>,
-    /// Patient whose record is used: `OID|matricule`
-    #[arg(long, requires = "target")]
-    ins: Option<Ins>,
+    #[command(hide = true)]
+    UnjournaledServer(unjournaled::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
@@ -153,14 +97,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Ending> {
 
 async fn bench(bench: &Bench) -> anyhow::Result<Ending> {
     let (is_json, report) = match bench {
-        Bench::Deposit(options) => (options.load.json, exchanges(Work::Deposit, options).await?),
-        Bench::Search(options) => (options.load.json, exchanges(Work::Search, options).await?),
-        Bench::Retrieve(options) => (options.load.json, exchanges(Work::Retrieve, options).await?),
-        Bench::Mixed(options) => (options.load.json, exchanges(Work::Mixed, options).await?),
-        Bench::Handshake(options) => (options.load.json, handshakes(options).await?),
+        Bench::Deposit(options) => told(options, exchanges(Work::Deposit, options, options.versus()).await?),
+        Bench::Search(read) => told(&read.options, exchanges(Work::Search, &read.options, read.versus()).await?),
+        Bench::Retrieve(read) => told(&read.options, exchanges(Work::Retrieve, &read.options, read.versus()).await?),
+        Bench::Mixed(options) => told(options, exchanges(Work::Mixed, options, options.versus()).await?),
+        Bench::Handshake(options) => told(options, handshakes(options).await?),
         Bench::Vihf(options) => (options.json, assertions(options)?),
-        Bench::Limit(load) => (load.json, limit_alone(load).await?),
+        Bench::Timing(arguments) => return timing::run(arguments).await,
+        Bench::Rights(arguments) => (arguments.ending.json, rights::run(arguments).await?),
+        Bench::Limit(load) => (load.ending.json, limit_alone(load).await?),
         Bench::LimitServer(arguments) => return limit::run(arguments).await.map(|()| Ending::Done),
+        Bench::UnjournaledServer(arguments) => return unjournaled::run(arguments).await.map(|()| Ending::Done),
     };
     if is_json {
         print_json(&report.to_json());
@@ -168,6 +115,10 @@ async fn bench(bench: &Bench) -> anyhow::Result<Ending> {
         say(report.to_table().trim_end());
     }
     Ok(if report.errors() == 0 { Ending::Done } else { Ending::Refused })
+}
+
+fn told(options: &Options, report: Report) -> (bool, Report) {
+    (options.load.ending.json, report)
 }
 
 async fn interrupted() -> anyhow::Error {
@@ -185,7 +136,7 @@ async fn interrupted() -> anyhow::Error {
 }
 
 /// Deposits, searches, retrievals, or all three.
-async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
+async fn exchanges(work: Work, options: &Options, versus: Versus) -> anyhow::Result<Report> {
     let mut report = report_of(work.word(), &options.load);
     if matches!(work, Work::Search | Work::Mixed) {
         report.settings.push(("entries", options.entries.into()));
@@ -193,31 +144,31 @@ async fn exchanges(work: Work, options: &Options) -> anyhow::Result<Report> {
     if let Some(url) = &options.remote.target {
         let (traffic, _) = options.remote_ground(url)?.prepare(work).await?;
         let figures = options.load.measure([act(Arc::new(traffic), &options.remote.target(url)?)]).await?;
-        report.lines.extend(figures.map(|figures| Line { name: work.word(), figures, limit: None, per_core: None }));
+        report.lines.extend(figures.map(|figures| Line { name: work.word(), figures, against: None, per_core: None }));
         return Ok(report);
     }
-    let scene = options.load.scene()?;
+    let scene = options.load.ending.scene()?;
     let gateway = scene.start_gateway(options.load.clients.into()).await?;
-    let ground = Ground {
-        target: gateway.target.clone(),
-        records: std::array::from_fn(Scene::records),
-        filling: Filling::Needed,
-        size: options.load.size,
-        entries: options.entries,
-    };
-    let (traffic, answers) = ground.prepare(work).await?;
+    let (traffic, answers) = options.ground_of(&gateway).prepare(work).await?;
     let traffic = Arc::new(traffic);
     gateway.child.forget_peak();
-    let line = if options.vs_limit {
-        let limit = scene.start_limit(answers).await?;
-        let acts = [&gateway, &limit].map(|server| act(Arc::clone(&traffic), &server.target));
-        let [figures, limit] = options.load.measure(acts).await?;
-        Line { name: work.word(), figures, limit: Some(limit), per_core: None }
-    } else {
-        let [figures] = options.load.measure([act(traffic, &gateway.target)]).await?;
-        Line { name: work.word(), figures, limit: None, per_core: None }
+    let own = act(Arc::clone(&traffic), &gateway.target);
+    let (figures, against) = match versus {
+        Versus::Nothing => {
+            let [figures] = options.load.measure([own]).await?;
+            (figures, None)
+        }
+        Versus::Limit => {
+            let limit = scene.start_limit(answers).await?;
+            options.load.hold(own, "limit", act(traffic, &limit.target)).await?
+        }
+        Versus::Unjournaled => {
+            let unjournaled = scene.start_unjournaled(options.load.clients.into()).await?;
+            let (traffic, _) = options.ground_of(&unjournaled).prepare(work).await?;
+            options.load.hold(own, "unjournaled", act(Arc::new(traffic), &unjournaled.target)).await?
+        }
     };
-    report.lines.push(line);
+    report.lines.push(Line { name: work.word(), figures, against, per_core: None });
     report.server = Some(facts_of(&gateway));
     Ok(report)
 }
@@ -231,11 +182,11 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
         for kind in both {
             let clients = options.load.clients_of(kind, &credentials, &target).await?;
             let [figures] = options.load.measure([shake(clients)]).await?;
-            report.lines.push(Line { name: kind.part(), figures, limit: None, per_core: None });
+            report.lines.push(Line { name: kind.part(), figures, against: None, per_core: None });
         }
         return Ok(report);
     }
-    let scene = options.load.scene()?;
+    let scene = options.load.ending.scene()?;
     let gateway = scene.start_gateway(options.load.clients.into()).await?;
     let limit = scene.start_limit(Answers::default()).await?;
     for kind in both {
@@ -252,7 +203,8 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
             per_core_second(clients[server].shaken(), used)
         });
         let per_core = own.zip(bare).map(|(gateway, limit)| PerCore { gateway, limit });
-        report.lines.push(Line { name: kind.part(), figures, limit: Some(of_limit), per_core });
+        let against = Some(Against { name: "limit", figures: of_limit });
+        report.lines.push(Line { name: kind.part(), figures, against, per_core });
     }
     report.server = Some(facts_of(&gateway));
     Ok(report)
@@ -261,18 +213,18 @@ async fn handshakes(options: &Options) -> anyhow::Result<Report> {
 fn assertions(options: &CoreOptions) -> anyhow::Result<Report> {
     let scene = Scene::make(&std::env::temp_dir())?;
     let assertions = Assertions::sign(&scene, &scene.config()?, options.seconds)?;
-    let line = Line { name: "vihf", figures: assertions.verify(options.seconds), limit: None, per_core: None };
+    let line = Line { name: "vihf", figures: assertions.verify(options.seconds), against: None, per_core: None };
     let settings = vec![("seconds", options.seconds.as_secs_f64().into()), ("cores", 1.into())];
-    Ok(Report { bench: "vihf", settings, lines: vec![line], server: None, warning: None })
+    Ok(Report { bench: "vihf", settings, lines: vec![line], outcomes: Vec::new(), server: None, warning: None })
 }
 
 async fn limit_alone(load: &LoadOptions) -> anyhow::Result<Report> {
     let mut report = report_of("limit", load);
-    let scene = load.scene()?;
+    let scene = load.ending.scene()?;
     let limit = scene.start_limit(Answers::default()).await?;
     let deposits = deposit::Deposits::new(Scene::records(0), load.size, &crate::clock::Clock::System)?;
     let [figures] = load.measure([act(Arc::new(Traffic::of(deposits)), &limit.target)]).await?;
-    report.lines.push(Line { name: "limit", figures, limit: None, per_core: None });
+    report.lines.push(Line { name: "limit", figures, against: None, per_core: None });
     report.server = Some(facts_of(&limit));
     Ok(report)
 }
@@ -310,10 +262,8 @@ fn report_of(bench: &'static str, load: &LoadOptions) -> Report {
         settings.push(("size_bytes", load.size.bytes.into()));
     }
     settings.extend(load.rate.map(|rate| ("rate", rate.into())));
-    let warning = scene::is_in_memory(&load.folder()).then(|| {
-        format!("{} is in memory, so no disk is measured; choose another with --dir", load.folder().display())
-    });
-    Report { bench, settings, lines: Vec::new(), server: None, warning }
+    let (lines, outcomes, warning) = (Vec::new(), Vec::new(), load.ending.warning());
+    Report { bench, settings, lines, outcomes, server: None, warning }
 }
 
 fn facts_of(server: &Running) -> ServerFacts {
@@ -321,12 +271,10 @@ fn facts_of(server: &Running) -> ServerFacts {
 }
 
 impl LoadOptions {
-    fn folder(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(std::env::temp_dir)
-    }
-
-    fn scene(&self) -> anyhow::Result<Scene> {
-        Scene::make(&self.folder()).with_context(|| format!("make a throw-away folder in {}", self.folder().display()))
+    /// Measures a gateway in turn with what it is held against.
+    async fn hold(&self, own: Act, name: &'static str, other: Act) -> anyhow::Result<(Figures, Option<Against>)> {
+        let [figures, of_other] = self.measure([own, other]).await?;
+        Ok((figures, Some(Against { name, figures: of_other })))
     }
 
     /// Measures one server, or several in turn: in rounds, so that what drifts (heat, caches, other work on the
@@ -358,41 +306,6 @@ impl LoadOptions {
     }
 }
 
-impl Options {
-    fn remote_ground(&self, url: &Uri) -> anyhow::Result<Ground> {
-        let Some(patient) = &self.remote.ins else { bail!("--target needs --ins: whose record to use") };
-        Ok(Ground {
-            target: self.remote.target(url)?,
-            records: std::array::from_fn(|_| vec![patient.clone()]),
-            filling: Filling::None,
-            size: self.load.size,
-            entries: self.entries,
-        })
-    }
-}
-
-impl RemoteOptions {
-    fn credentials(&self) -> anyhow::Result<Credentials> {
-        let read = |path: &Option<PathBuf>| -> anyhow::Result<String> {
-            let path = path.as_ref().context("--target needs --ca, --cert and --key")?;
-            std::fs::read_to_string(path).with_context(|| path.display().to_string())
-        };
-        Ok(Credentials { ca: read(&self.ca)?, chain: read(&self.cert)?, key: read(&self.key)? })
-    }
-
-    fn target(&self, url: &Uri) -> anyhow::Result<Target> {
-        let client = self.credentials()?.client()?;
-        Ok(Target { fhir_url: fhir_url(url), depositor: client.clone(), reader: client })
-    }
-}
-
-/// The address of a gateway may be given with or without the path of its FHIR face.
-fn fhir_url(url: &Uri) -> String {
-    let text = url.to_string();
-    let text = text.trim_end_matches('/');
-    if url.path() == "/" { format!("{text}/fhir") } else { text.to_owned() }
-}
-
 /// Of each server when there are several.
 const ROUNDS: u32 = 2;
 const WARM_UP_MAX: Duration = Duration::from_secs(1);
@@ -419,7 +332,7 @@ mod tests {
         let Ok(Bench::Deposit(options)) = parse(line) else { panic!("{line}") };
         assert_eq!(options.load.size.bytes, 250_000);
         assert_eq!((options.load.seconds, options.load.clients), (Duration::from_secs(10), 16));
-        assert!(options.load.rate == Some(300) && options.load.json && options.vs_limit);
+        assert!(options.load.rate == Some(300) && options.load.ending.json && options.vs_limit);
     }
 
     #[test]
@@ -429,6 +342,20 @@ mod tests {
         let complete = "search --target https://host --ca a --cert b --key c";
         assert!(parse(complete).is_ok());
         assert!(parse(&format!("{complete} --vs-limit")).is_err());
+        assert!(parse(&format!("{complete} --vs-unjournaled")).is_err());
+    }
+
+    #[test]
+    fn reads_are_held_against_one_thing_at_a_time() {
+        let versus = |line| match parse(line) {
+            Ok(Bench::Search(read) | Bench::Retrieve(read)) => Some(read.versus()),
+            _ => None,
+        };
+        assert_eq!(versus("search --vs-unjournaled"), Some(Versus::Unjournaled));
+        assert_eq!(versus("retrieve --vs-limit"), Some(Versus::Limit));
+        assert_eq!(versus("retrieve"), Some(Versus::Nothing));
+        assert_eq!(versus("search --vs-limit --vs-unjournaled"), None);
+        assert!(parse("deposit --vs-unjournaled").is_err());
     }
 
     #[test]
@@ -437,18 +364,6 @@ mod tests {
             ["deposit --clients 0", "deposit --rate 0", "deposit --seconds 0", "search --entries 0", "limit --vs-limit"]
         {
             assert!(parse(line).is_err(), "{line}");
-        }
-    }
-
-    #[test]
-    fn a_target_may_name_the_face_or_leave_it_out() {
-        for (given, expected) in [
-            ("https://host:8443", "https://host:8443/fhir"),
-            ("https://host:8443/", "https://host:8443/fhir"),
-            ("https://host/fhir", "https://host/fhir"),
-            ("https://host/a/fhir/", "https://host/a/fhir"),
-        ] {
-            assert_eq!(fhir_url(&given.parse().unwrap()), expected);
         }
     }
 }

@@ -43,7 +43,11 @@ impl Gateway {
         });
         let shown = read.await.map_err(Failure::from)?;
         self.write_line(event(&attempt, shown.as_ref())).await?;
-        Ok(Journaled::new(shown.map_or_else(Vec::new, |shown| shown.lines)))
+        let lines = shown.map_or_else(Vec::new, |shown| shown.lines);
+        if lines.is_empty() {
+            self.keep_beat(&attempt).await;
+        }
+        Ok(Journaled::new(lines))
     }
 
     /// One line by its id; a label bears an id made of its document's. Absent and not for this caller: `Rule::NotFound`.
@@ -72,6 +76,9 @@ impl Gateway {
             (None, None) => attempt.not_found(Subject::Unknown),
         };
         self.write_line(event).await?;
+        if line.is_none() {
+            self.keep_beat(&attempt).await;
+        }
         line.map(Journaled::new).ok_or_else(not_found)
     }
 }

@@ -40,15 +40,19 @@ impl Gateway {
             ConsentProvision::Label { .. } => Action::SetLabel,
         };
         let attempt = self.attempt(caller, action);
-        let (matrices, asking) = (Arc::clone(&self.matrices), caller.clone());
+        let (matrices, asking, writing) = (Arc::clone(&self.matrices), caller.clone(), attempt.clone());
         let write = self.store.write("set_consent", move |tx| {
             Box::pin(async move {
-                let (event, outcome) = set(tx, &attempt, &matrices, &asking, request).await?;
+                let (event, outcome) = set(tx, &writing, &matrices, &asking, request).await?;
                 record(tx, &event)?;
                 Ok(outcome)
             })
         });
-        write.await.map_err(Failure::from)?.map(Journaled::new)
+        let written = write.await.map_err(Failure::from)?;
+        if written.is_err() {
+            self.keep_beat(&attempt).await;
+        }
+        written.map(Journaled::new)
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::access::matrices::Matrices;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, InsDomain};
 use crate::domain::value_set::Terminology;
 use crate::identity::finess::FinessTable;
 use crate::identity::replay::AssertionMemory;
@@ -39,6 +39,15 @@ pub struct Gateway {
     pub(super) readers: Arc<Semaphore>,
     /// Deposits whose bytes are held for the writer: a caller who hangs up frees no place that is still used.
     pub(super) writers: Arc<Semaphore>,
+    pub(super) read_lines: ReadLines,
+}
+
+/// Whether a read leaves its line in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadLines {
+    Written,
+    /// To measure what a line costs: see [`Gateway::open_unjournaled`].
+    LeftOut,
 }
 
 impl Gateway {
@@ -51,6 +60,18 @@ impl Gateway {
     /// The same for who only reads the journal, perhaps of a copy, and without its key: nothing can be written.
     pub async fn open_to_audit(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
         Self::open_with(config, clock, Journaling::Read).await
+    }
+
+    /// A gateway whose reads leave no line, so that `carnet bench` can tell what lines cost. It never holds anybody's
+    /// record: the database must be new, and the INS of the test authority are the only ones it takes.
+    pub(crate) async fn open_unjournaled(config: Arc<Config>, clock: Clock) -> Result<Self, Fault> {
+        let is_new = config.sqlite_path().is_some_and(|file| !file.exists());
+        if !is_new || config.dmp.ins_domains != [InsDomain::Test] {
+            let problem = "only on a new database, and with `test` alone in dmp.ins_domains";
+            return Err(Fault::new("a gateway whose reads are not journaled", problem));
+        }
+        let gateway = Self::open(config, clock).await?;
+        Ok(Self { read_lines: ReadLines::LeftOut, ..gateway })
     }
 
     async fn open_with(config: Arc<Config>, clock: Clock, journaling: Journaling) -> Result<Self, Fault> {
@@ -74,9 +95,20 @@ impl Gateway {
         let readers = Arc::new(Semaphore::new(READERS));
         let writers = Arc::new(Semaphore::new(config.limits.deposits_in_flight_max.min(Semaphore::MAX_PERMITS)));
         let turnstile = Arc::new(Turnstile::new(&config.limits));
-        let terminology = Arc::new(terminology);
-        let bell = Bell::default();
-        Ok(Self { config, terminology, matrices, clock, spool, turnstile, structures, store, bell, readers, writers })
+        Ok(Self {
+            config,
+            terminology: Arc::new(terminology),
+            matrices,
+            clock,
+            spool,
+            turnstile,
+            structures,
+            store,
+            bell: Bell::default(),
+            readers,
+            writers,
+            read_lines: ReadLines::Written,
+        })
     }
 
     /// The assertions that any gateway on this database was shown.
@@ -108,3 +140,56 @@ fn load_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices,
 }
 
 const READERS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::consent::{ConsentKind, Grantee};
+    use crate::identity::caller::Caller;
+    use crate::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState};
+
+    fn config(folder: &std::path::Path, domain: InsDomain) -> Arc<Config> {
+        let mut config = Config::default();
+        config.store.database = format!("sqlite:{}", folder.join("carnet.db").display());
+        config.dmp.ins_domains = vec![domain];
+        Arc::new(config)
+    }
+
+    #[tokio::test]
+    async fn without_lines_of_reads_there_are_still_those_of_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), InsDomain::Test);
+        let gateway = Gateway::open_unjournaled(Arc::clone(&config), Clock::System).await.unwrap();
+        let patient: crate::domain::ins::Ins = "1.2.250.1.213.1.4.10|279035121518989".parse().unwrap();
+        gateway.open_dossier(&patient).await.unwrap();
+        let authorisation = ConsentRequest {
+            patient: patient.clone(),
+            id: None,
+            provision: ConsentProvision::List(ConsentKind::Authorisation(Grantee::Professional(
+                "899700218896".parse().unwrap(),
+            ))),
+            state: ConsentState::Active,
+            since: None,
+            until: None,
+        };
+        gateway.set_consent(&Caller::Operator, authorisation).await.unwrap();
+        let lines = gateway.verify_journal().await.unwrap();
+        gateway.list_consents(&Caller::Operator, &patient).await.unwrap();
+        assert_eq!(gateway.verify_journal().await.unwrap(), lines);
+        let usual = Gateway::open(config, Clock::System).await.unwrap();
+        usual.list_consents(&Caller::Operator, &patient).await.unwrap();
+        assert_ne!(usual.verify_journal().await.unwrap(), lines);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_there_and_patients_who_live_have_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        for domain in [InsDomain::Production, InsDomain::Demo] {
+            let refused = Gateway::open_unjournaled(config(folder.path(), domain), Clock::System).await;
+            assert!(refused.is_err() && !folder.path().join("carnet.db").exists());
+        }
+        let config = config(folder.path(), InsDomain::Test);
+        drop(Gateway::open(Arc::clone(&config), Clock::System).await.unwrap());
+        assert!(Gateway::open_unjournaled(config, Clock::System).await.is_err());
+    }
+}

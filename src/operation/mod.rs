@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod authorisations;
+mod beat;
 mod check;
 pub mod complete;
 pub mod consent;

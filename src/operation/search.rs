@@ -72,6 +72,9 @@ impl Gateway {
             Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
         };
         self.write_disclosure(search_event(&attempt, criteria, &reading), consequence).await?;
+        if !matches!(&reading, Reading::Permitted(_, found) if !found.entries.is_empty()) {
+            self.keep_beat(&attempt).await;
+        }
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
@@ -114,7 +117,10 @@ impl Gateway {
         self.write_disclosure(read_event(attempt, &reading), consequence).await?;
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
-            Reading::Permitted(_, None) | Reading::Not(_) => Err(not_found()),
+            Reading::Permitted(_, None) | Reading::Not(_) => {
+                self.keep_beat(attempt).await;
+                Err(not_found())
+            }
         }
     }
 }

@@ -70,6 +70,9 @@ impl Gateway {
             Reading::NoDossier => attempt.not_found(Subject::Unknown),
         })
         .await?;
+        if !matches!(&reading, Reading::Permitted(_, _, _, found) if found.total > 0) {
+            self.keep_beat(&attempt).await;
+        }
         match reading {
             Reading::Permitted(_, _, viewer, found) => Ok(shown(found, viewer, before, Some(patient))?),
             Reading::Denied(..) | Reading::NoDossier => {

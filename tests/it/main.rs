@@ -12,6 +12,7 @@ mod audit_event;
 mod authorised;
 mod bad_input;
 mod bearer;
+mod bench;
 mod certificates;
 mod corpus;
 mod coverage;

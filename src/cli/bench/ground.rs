@@ -92,15 +92,20 @@ impl Ground {
         if self.filling == Filling::None {
             return Ok(());
         }
-        let deposits = Traffic::of(Deposits::new(records.to_vec(), size, &Clock::System)?);
-        let all = stream::iter(0..records.len() * usize::from(entries)).map(|_| deposits.exchange(&self.target));
-        let done = all.buffer_unordered(FILLING_CLIENTS).try_for_each(|_| async { Ok(()) });
-        done.await.context("fill the records")
+        fill(&self.target, records, size, entries).await
     }
 }
 
+/// Deposits `entries` documents into each of the records.
+pub(super) async fn fill(target: &Target, records: &[Ins], size: Size, entries: u16) -> anyhow::Result<()> {
+    let deposits = Traffic::of(Deposits::new(records.to_vec(), size, &Clock::System)?);
+    let all = stream::iter(0..records.len() * usize::from(entries)).map(|_| deposits.exchange(target));
+    let done = all.buffer_unordered(FILLING_CLIENTS).try_for_each(|_| async { Ok(()) });
+    done.await.context("fill the records")
+}
+
 /// A search shows no document: small ones fill faster.
-const SEARCHED_SIZE: Size = Size { bytes: 10_000 };
+pub(super) const SEARCHED_SIZE: Size = Size { bytes: 10_000 };
 
 const RETRIEVED_ENTRIES: u16 = 8;
 const FILLING_CLIENTS: usize = 8;

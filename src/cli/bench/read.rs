@@ -61,9 +61,7 @@ impl Retrievals {
     pub(super) async fn find(target: &Target, records: &[Ins], entries: u16) -> anyhow::Result<Self> {
         let mut documents = Vec::new();
         for patient in records {
-            let call = search(target, patient, entries)?;
-            let answer = succeed(call.client.send(call.request).await?)?;
-            documents.extend(documents_of(&serde_json::from_slice(&answer).context("the answer to a search")?));
+            documents.extend(documents_of(&find(target, patient, entries).await?));
         }
         ensure!(!documents.is_empty(), "nothing to retrieve: a search finds no document that this caller may see");
         Ok(Self { documents, turns: AtomicUsize::new(0) })
@@ -87,6 +85,13 @@ impl Source for Retrievals {
             .body(Pieces::none())?;
         Ok(Call { client: target.reader.clone(), request, answer_bytes: document.size_bytes })
     }
+}
+
+/// The searchset of up to `entries` current documents.
+pub(super) async fn find(target: &Target, patient: &Ins, entries: u16) -> anyhow::Result<Value> {
+    let call = search(target, patient, entries)?;
+    let answer = succeed(call.client.send(call.request).await?)?;
+    serde_json::from_slice(&answer).context("the answer to a search")
 }
 
 fn search(target: &Target, patient: &Ins, entries: u16) -> anyhow::Result<Call> {

@@ -14,17 +14,26 @@ pub(super) struct Report {
     pub(super) settings: Vec<(&'static str, Value)>,
     /// The first speaks for the bench; others stand under their name.
     pub(super) lines: Vec<Line>,
+    /// What else was found out, in the order it is shown.
+    pub(super) outcomes: Vec<(&'static str, Value)>,
     pub(super) server: Option<ServerFacts>,
     pub(super) warning: Option<String>,
 }
 
-/// One load against one server, perhaps against its limit too.
+/// One load against one server, and perhaps against another to compare with.
 pub(super) struct Line {
     pub(super) name: &'static str,
     pub(super) figures: Figures,
-    pub(super) limit: Option<Figures>,
+    pub(super) against: Option<Against>,
     /// Where processor time is what counts.
     pub(super) per_core: Option<PerCore>,
+}
+
+/// The same load against something else, in turn.
+pub(super) struct Against {
+    /// Stands before the names of its figures.
+    pub(super) name: &'static str,
+    pub(super) figures: Figures,
 }
 
 /// Exchanges in a second of processor time of the server alone, whatever the clients beside it use.
@@ -53,6 +62,7 @@ impl Report {
         all.extend(lines.next().map(Line::to_json).unwrap_or_default());
         all.extend(lines.map(|line| (line.name.to_owned(), line.to_json().into())));
         all.insert("errors".to_owned(), self.errors().into());
+        all.extend(self.outcomes.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         if let Some(ServerFacts { start, resident }) = self.server {
             all.insert("start_ms".to_owned(), rounded(start.as_secs_f64() * 1e3));
             if let Some(Resident { idle_mb, peak_mb }) = resident {
@@ -65,14 +75,13 @@ impl Report {
     }
 
     pub(super) fn to_table(&self) -> String {
-        let settings = self.settings.iter().map(|(name, value)| match value {
-            Value::String(text) => format!("{name} {text}"),
-            other => format!("{name} {other}"),
-        });
-        let mut text = format!("{}: {}\n\n", self.bench, settings.collect::<Vec<_>>().join(", "));
+        let mut text = format!("{}: {}\n\n", self.bench, list(&self.settings));
         row(&mut text, "", ["per second", "p50 ms", "p99 ms", "p99.9 ms", "max ms", "errors"].map(str::to_owned));
         self.lines.iter().for_each(|line| line.write_rows(&mut text));
         text.push('\n');
+        if !self.outcomes.is_empty() {
+            let _ = writeln!(text, "{}", list(&self.outcomes));
+        }
         if let Some(ServerFacts { start, resident }) = self.server {
             let _ = write!(text, "server: ready {:.0} ms after its start", start.as_secs_f64() * 1e3);
             if let Some(Resident { idle_mb, peak_mb }) = resident {
@@ -94,7 +103,7 @@ impl Report {
 
 impl Line {
     fn all(&self) -> impl Iterator<Item = &Figures> {
-        std::iter::once(&self.figures).chain(&self.limit)
+        std::iter::once(&self.figures).chain(self.against.as_ref().map(|against| &against.figures))
     }
 
     fn errors(&self) -> u64 {
@@ -102,8 +111,8 @@ impl Line {
     }
 
     fn ratio(&self) -> Option<f64> {
-        let limit = self.limit.as_ref()?.summary().per_second;
-        (limit > 0.0).then(|| self.figures.summary().per_second / limit)
+        let other = self.against.as_ref()?.figures.summary().per_second;
+        (other > 0.0).then(|| self.figures.summary().per_second / other)
     }
 
     fn to_json(&self) -> Map<String, Value> {
@@ -120,8 +129,8 @@ impl Line {
         if !parts.is_empty() {
             all.insert("parts".to_owned(), parts.into());
         }
-        if let Some(limit) = &self.limit {
-            all.extend(fields(&limit.summary()).into_iter().map(|(name, value)| (format!("limit_{name}"), value)));
+        if let Some(Against { name: other, figures }) = &self.against {
+            all.extend(fields(&figures.summary()).into_iter().map(|(name, value)| (format!("{other}_{name}"), value)));
             all.insert("ratio".to_owned(), self.ratio().map_or(Value::Null, rounded));
         }
         if let Some(PerCore { gateway, limit }) = self.per_core {
@@ -139,8 +148,8 @@ impl Line {
         if self.figures.unsent > 0 {
             let _ = writeln!(text, "  {} more could not be sent in time", self.figures.unsent);
         }
-        if let Some(limit) = &self.limit {
-            row(text, "limit", cells(&limit.summary(), Some(limit.errors)));
+        if let Some(Against { name, figures }) = &self.against {
+            row(text, name, cells(&figures.summary(), Some(figures.errors)));
         }
         if let Some(ratio) = self.ratio() {
             let _ = writeln!(text, "{:<WIDTH$}{ratio:>WIDTH$.3}", "ratio");
@@ -154,6 +163,14 @@ impl Line {
             );
         }
     }
+}
+
+fn list(named: &[(&'static str, Value)]) -> String {
+    let named = named.iter().map(|(name, value)| match value {
+        Value::String(text) => format!("{name} {text}"),
+        other => format!("{name} {other}"),
+    });
+    named.collect::<Vec<_>>().join(", ")
 }
 
 fn fields(summary: &Summary) -> Map<String, Value> {
@@ -204,6 +221,7 @@ mod tests {
             bench: "deposit",
             settings: vec![("size", "250k".into()), ("clients", 16.into())],
             lines,
+            outcomes: Vec::new(),
             server: Some(ServerFacts { start: Duration::from_millis(45), resident }),
             warning: None,
         }
@@ -214,7 +232,7 @@ mod tests {
         let line = Line {
             name: "deposit",
             figures: figures("deposit", 10),
-            limit: Some(figures("deposit", 16)),
+            against: Some(Against { name: "limit", figures: figures("deposit", 16) }),
             per_core: None,
         };
         let json = report(vec![line]).to_json();
@@ -228,8 +246,8 @@ mod tests {
     #[test]
     fn processor_time_is_told_where_it_was_measured() {
         let per_core = Some(PerCore { gateway: 900.0, limit: 1_000.0 });
-        let limit = Some(figures("full", 1));
-        let report = report(vec![Line { name: "full", figures: figures("full", 1), limit, per_core }]);
+        let against = Some(Against { name: "limit", figures: figures("full", 1) });
+        let report = report(vec![Line { name: "full", figures: figures("full", 1), against, per_core }]);
         let json = report.to_json();
         assert_eq!((&json["per_core"], &json["per_core_ratio"]), (&json!(900.0), &json!(0.9)));
         assert!(report.to_table().contains("limit 1000.0, ratio 0.900"), "{}", report.to_table());
@@ -240,8 +258,13 @@ mod tests {
         let mut failed = figures("full", 1);
         failed.fail(&anyhow::anyhow!("refused"));
         let lines = vec![
-            Line { name: "full", figures: figures("full", 1), limit: Some(failed), per_core: None },
-            Line { name: "resumed", figures: figures("resumed", 1), limit: None, per_core: None },
+            Line {
+                name: "full",
+                figures: figures("full", 1),
+                against: Some(Against { name: "unjournaled", figures: failed }),
+                per_core: None,
+            },
+            Line { name: "resumed", figures: figures("resumed", 1), against: None, per_core: None },
         ];
         let report = report(lines);
         assert_eq!(report.errors(), 1);
@@ -255,7 +278,7 @@ mod tests {
     fn the_table_shows_the_parts_of_a_mixed_load() {
         let mut mixed = figures("deposit", 1);
         mixed.join(figures("search", 4));
-        let table = report(vec![Line { name: "mixed", figures: mixed, limit: None, per_core: None }]).to_table();
+        let table = report(vec![Line { name: "mixed", figures: mixed, against: None, per_core: None }]).to_table();
         assert!(table.contains("  deposit") && table.contains("  search"), "{table}");
         assert!(table.lines().all(|line| line.trim_end() == line), "{table}");
         assert!(table.contains("ready 45 ms after its start; 20.5 MB resident when idle, 101.2 MB at most"), "{table}");

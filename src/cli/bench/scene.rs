@@ -1,5 +1,7 @@
 //! A throw-away installation: a folder with a development PKI, a configuration, opened records and, when asked,
-//! a gateway and a limit server as child processes. The folder goes when this value goes.
+//! gateways and a limit server as child processes. The folder goes when this value goes.
+
+mod configuration;
 
 use std::ffi::OsStr;
 use std::net::{SocketAddr, TcpListener};
@@ -9,11 +11,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use tempfile::TempDir;
 
+pub(super) use self::configuration::Place;
 use super::child::{Child, Ready};
 use super::traffic::Target;
 use crate::cli::client::{Client, Identity};
 use crate::clock::Clock;
-use crate::config::{Config, Limits};
+use crate::config::Config;
 use crate::domain::consent::{ConsentKind, Grantee};
 use crate::domain::ins::{Ins, InsAuthority};
 use crate::domain::national_id::{PsIdNat, StructIdNat};
@@ -24,12 +27,12 @@ use crate::tls::development_pki::{DevelopmentPki, Holder, KeyUse};
 
 pub(super) struct Scene {
     directory: TempDir,
+    pki: DevelopmentPki,
+    server_ca: String,
     /// Deposits.
     hospital: Credentials,
     /// Consults: every record authorises them.
     doctor: Credentials,
-    /// Signs assertions of the hospital.
-    signer: Credentials,
 }
 
 /// Whom a client trusts and what it shows of itself, in PEM.
@@ -68,29 +71,10 @@ impl Scene {
     pub(super) fn make(parent: &Path) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("carnet-bench-").tempdir_in(parent)?;
         let pki = DevelopmentPki::create(&directory.path().join(PKI_FOLDER), Clock::System)?;
-        let ca = std::fs::read_to_string(pki.directory().join("server-ca.pem"))?;
-        let issue = |holder: &Holder, key_use: KeyUse| -> anyhow::Result<Credentials> {
-            let issued = pki.issue(holder, key_use, pki.usual_lifetime())?;
-            Ok(Credentials { ca: ca.clone(), chain: issued.certificate_pem, key: issued.key_pem })
-        };
-        let hospital = Holder::Organisation {
-            struct_id: Self::structure()?,
-            name: "CHU DE CHARGE".to_owned(),
-            application: "CARNET BENCH".to_owned(),
-        };
-        let doctor = Holder::Professional {
-            ps_id: doctor_id()?,
-            family: "LECTEUR".to_owned(),
-            given: "Camille".to_owned(),
-            profession: 10,
-            savoir_faire: vec!["SM26".to_owned()],
-        };
-        Ok(Self {
-            hospital: issue(&hospital, KeyUse::Auth)?,
-            doctor: issue(&doctor, KeyUse::Auth)?,
-            signer: issue(&hospital, KeyUse::Sign)?,
-            directory,
-        })
+        let server_ca = std::fs::read_to_string(pki.directory().join("server-ca.pem"))?;
+        let issue = |holder| issue(&pki, &server_ca, &holder, KeyUse::Auth);
+        let (hospital, doctor) = (issue(hospital()?)?, issue(professional(doctor_id()?))?);
+        Ok(Self { directory, pki, server_ca, hospital, doctor })
     }
 
     /// The structure that deposits and signs.
@@ -98,25 +82,31 @@ impl Scene {
         Ok(HOSPITAL_ID.parse()?)
     }
 
-    pub(super) fn signer(&self) -> &Credentials {
-        &self.signer
+    /// Signs assertions of the hospital.
+    pub(super) fn signer(&self) -> anyhow::Result<Credentials> {
+        issue(&self.pki, &self.server_ca, &hospital()?, KeyUse::Sign)
+    }
+
+    /// Through which patients keep their lists.
+    pub(super) fn portal(&self) -> anyhow::Result<Credentials> {
+        self.issue(&structure(PORTAL_ID, "PORTAIL DE CHARGE")?)
+    }
+
+    /// A professional whom no record authorises.
+    pub(super) fn stranger(&self) -> anyhow::Result<Credentials> {
+        self.issue(&professional(STRANGER_ID.parse()?))
+    }
+
+    fn issue(&self, holder: &Holder) -> anyhow::Result<Credentials> {
+        issue(&self.pki, &self.server_ca, holder, KeyUse::Auth)
     }
 
     /// What a gateway here would be configured with.
     pub(super) fn config(&self) -> anyhow::Result<Config> {
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Config::load(Some(&self.write_configuration(nowhere, nowhere, 1)?), std::iter::empty())?)
-    }
-
-    fn write_configuration(
-        &self,
-        professionals: SocketAddr,
-        operators: SocketAddr,
-        clients: usize,
-    ) -> anyhow::Result<PathBuf> {
-        let file = self.path("carnet.toml");
-        std::fs::write(&file, configuration(professionals, operators, clients))?;
-        Ok(file)
+        let place =
+            Place { name: "carnet", professionals: nowhere, operators: nowhere, clients: 1, database: DATABASE };
+        Ok(Config::load(Some(&place.write(self.directory.path())?), std::iter::empty())?)
     }
 
     pub(super) fn reader(&self) -> Credentials {
@@ -146,12 +136,48 @@ impl Scene {
 
     /// Opens the records and starts `carnet serve` on them.
     pub(super) async fn start_gateway(&self, clients: usize) -> anyhow::Result<Running> {
-        let [professionals, operators] = free_addresses()?;
-        let file = self.write_configuration(professionals, operators, clients)?;
-        self.open_records(&file).await?;
+        let place = Place::free("carnet", clients, DATABASE)?;
+        let config = Config::load(Some(&place.write(self.directory.path())?), std::iter::empty())?;
+        open_records(&Gateway::open(Arc::new(config), Clock::System).await?).await?;
+        self.serve(&place).await
+    }
+
+    /// Another `carnet serve` on the database of the one that [`Self::start_gateway`] started.
+    pub(super) async fn start_gateway_beside(&self, clients: usize) -> anyhow::Result<Running> {
+        self.serve(&Place::free("beside", clients, DATABASE)?).await
+    }
+
+    async fn serve(&self, place: &Place) -> anyhow::Result<Running> {
+        let file = place.write(self.directory.path())?;
         let arguments = [OsStr::new("serve"), OsStr::new("--config"), file.as_os_str()];
-        let child = Child::start(&arguments, &self.path("gateway.log"), Ready::Health(operators)).await?;
-        Ok(Running { child, target: self.target(professionals)? })
+        self.start(place, &arguments).await
+    }
+
+    /// A gateway on records of its own, equal to those of the usual one, whose reads leave no line in the journal.
+    pub(super) async fn start_unjournaled(&self, clients: usize) -> anyhow::Result<Running> {
+        let [professionals, operators] = free_addresses()?;
+        let place = Place::unjournaled(professionals, operators, clients);
+        let numbers = [place.professionals.port().into(), place.operators.port().into(), clients];
+        let [professionals, operators, clients] = numbers.map(|number| number.to_string());
+        let arguments = [
+            OsStr::new("bench"),
+            OsStr::new("unjournaled-server"),
+            OsStr::new("--folder"),
+            self.directory.path().as_os_str(),
+            OsStr::new("--professionals"),
+            OsStr::new(&professionals),
+            OsStr::new("--operators"),
+            OsStr::new(&operators),
+            OsStr::new("--clients"),
+            OsStr::new(&clients),
+        ];
+        self.start(&place, &arguments).await
+    }
+
+    async fn start(&self, place: &Place, arguments: &[&OsStr]) -> anyhow::Result<Running> {
+        let log = self.path(place.name).with_extension("log");
+        let child = Child::start(arguments, &log, Ready::Health(place.operators)).await?;
+        Ok(Running { child, target: self.target(place.professionals)? })
     }
 
     /// Starts the bare server with the same keys.
@@ -176,68 +202,36 @@ impl Scene {
         let child = Child::start(&arguments, &self.path("limit.log"), Ready::Accepts(address)).await?;
         Ok(Running { child, target: self.target(address)? })
     }
+}
 
-    async fn open_records(&self, file: &Path) -> anyhow::Result<()> {
-        let config = Config::load(Some(file), std::iter::empty())?;
-        let gateway = Gateway::open(Arc::new(config), Clock::System).await?;
-        let doctor = ConsentKind::Authorisation(Grantee::Professional(doctor_id()?));
-        for patient in (0..GROUPS).flat_map(Self::records) {
-            gateway.open_dossier(&patient).await.context("open a record")?;
-            let authorisation = ConsentRequest {
-                patient,
-                id: None,
-                provision: ConsentProvision::List(doctor.clone()),
-                state: ConsentState::Active,
-                since: None,
-                until: None,
-            };
-            gateway.set_consent(&Caller::Operator, authorisation).await.context("authorise a professional")?;
-        }
-        Ok(())
+impl Place {
+    fn free(name: &'static str, clients: usize, database: &'static str) -> anyhow::Result<Self> {
+        let [professionals, operators] = free_addresses()?;
+        Ok(Self { name, professionals, operators, clients, database })
     }
+}
+
+/// Opens all records and lets the doctor into each.
+pub(super) async fn open_records(gateway: &Gateway) -> anyhow::Result<()> {
+    let doctor = ConsentKind::Authorisation(Grantee::Professional(doctor_id()?));
+    for patient in (0..GROUPS).flat_map(Scene::records) {
+        gateway.open_dossier(&patient).await.context("open a record")?;
+        let authorisation = ConsentRequest {
+            patient,
+            id: None,
+            provision: ConsentProvision::List(doctor.clone()),
+            state: ConsentState::Active,
+            since: None,
+            until: None,
+        };
+        gateway.set_consent(&Caller::Operator, authorisation).await.context("authorise a professional")?;
+    }
+    Ok(())
 }
 
 /// Whether what is written into a folder stays in memory: a sync costs nothing there.
 pub(super) fn is_in_memory(folder: &Path) -> bool {
     rustix::fs::statfs(folder).is_ok_and(|about| about.f_type == TMPFS_MAGIC)
-}
-
-fn configuration(professionals: SocketAddr, operators: SocketAddr, clients: usize) -> String {
-    let Limits { connections_max, deposits_in_flight_max, reads_in_flight_max, .. } = Limits::default();
-    // All clients may show one certificate, and what is measured is the gateway, not its limits.
-    let connections_max = connections_max.max(clients * 2 + 16);
-    let (deposits_max, reads_max) = (deposits_in_flight_max.max(clients), reads_in_flight_max.max(clients));
-    format!(
-        r#"[listen]
-professionals = "{professionals}"
-operators = "{operators}"
-public_url = "https://{professionals}"
-
-[tls]
-allow_development_roots = true
-
-[dmp]
-ins_domains = ["test"]
-
-[limits]
-connections_max = {connections_max}
-connections_per_certificate_max = {connections_max}
-connections_per_structure_max = {connections_max}
-deposits_in_flight_max = {deposits_max}
-deposits_in_flight_per_certificate_max = {deposits_max}
-deposits_in_flight_per_structure_max = {deposits_max}
-reads_in_flight_max = {reads_max}
-reads_in_flight_per_certificate_max = {reads_max}
-reads_in_flight_per_structure_max = {reads_max}
-requests_per_second_per_certificate = {RATE_MAX}
-requests_per_second_per_structure = {RATE_MAX}
-body_bytes_in_flight_per_certificate_max = {BYTES_MAX}
-body_bytes_in_flight_per_structure_max = {BYTES_MAX}
-
-[log]
-filter = "warn"
-"#
-    )
 }
 
 /// Addresses where nobody listens: found by listening there a moment ago.
@@ -249,7 +243,26 @@ fn free_addresses() -> anyhow::Result<[SocketAddr; 2]> {
     Ok(addresses)
 }
 
-fn doctor_id() -> anyhow::Result<PsIdNat> {
+fn issue(pki: &DevelopmentPki, server_ca: &str, holder: &Holder, key_use: KeyUse) -> anyhow::Result<Credentials> {
+    let issued = pki.issue(holder, key_use, pki.usual_lifetime())?;
+    Ok(Credentials { ca: server_ca.to_owned(), chain: issued.certificate_pem, key: issued.key_pem })
+}
+
+fn hospital() -> anyhow::Result<Holder> {
+    structure(HOSPITAL_ID, "CHU DE CHARGE")
+}
+
+fn structure(id: &str, name: &str) -> anyhow::Result<Holder> {
+    let application = "CARNET BENCH".to_owned();
+    Ok(Holder::Organisation { struct_id: id.parse()?, name: name.to_owned(), application })
+}
+
+fn professional(ps_id: PsIdNat) -> Holder {
+    let (family, given) = ("LECTEUR".to_owned(), "Camille".to_owned());
+    Holder::Professional { ps_id, family, given, profession: 10, savoir_faire: vec!["SM26".to_owned()] }
+}
+
+pub(super) fn doctor_id() -> anyhow::Result<PsIdNat> {
     Ok(DOCTOR_ID.parse()?)
 }
 
@@ -260,17 +273,17 @@ fn test_ins(number: usize) -> Option<Ins> {
     Ins::parse(&format!("{body}{key:02}"), InsAuthority::NirTest.oid()).ok()
 }
 
-/// More than any load reaches.
-const RATE_MAX: u32 = 1_000_000;
-const BYTES_MAX: u64 = 1 << 40;
+const DATABASE: &str = "carnet.db";
 const PKI_FOLDER: &str = "certs";
 /// The author of the specimens that are deposited: a structure deposits in its own name.
 const HOSPITAL_ID: &str = "1350000899";
 const DOCTOR_ID: &str = "899700218896";
+const STRANGER_ID: &str = "899700218904";
+const PORTAL_ID: &str = "2990000045";
 
 /// Deposits, searches, retrievals.
 pub(super) const GROUPS: usize = 3;
-const GROUP_RECORDS: usize = 8;
+pub(super) const GROUP_RECORDS: usize = 8;
 
 const TMPFS_MAGIC: rustix::fs::FsWord = 0x0102_1994;
 
@@ -281,25 +294,12 @@ mod tests {
     #[tokio::test]
     async fn a_scene_has_records_that_the_gateway_opens_and_is_gone_afterwards() {
         let scene = Scene::make(&std::env::temp_dir()).unwrap();
-        let file = scene.path("carnet.toml");
-        let [professionals, operators] = free_addresses().unwrap();
-        std::fs::write(&file, configuration(professionals, operators, 100)).unwrap();
-        scene.open_records(&file).await.unwrap();
+        let gateway = Gateway::open(Arc::new(scene.config().unwrap()), Clock::System).await.unwrap();
+        open_records(&gateway).await.unwrap();
         let folder = scene.directory.path().to_owned();
         assert!(folder.join("carnet.db").exists());
         drop(scene);
         assert!(!folder.exists());
-    }
-
-    #[test]
-    fn a_configuration_admits_as_many_clients_as_the_load_has() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("carnet.toml");
-        let [professionals, operators] = free_addresses().unwrap();
-        std::fs::write(&file, configuration(professionals, operators, 600)).unwrap();
-        let config = Config::load(Some(&file), std::iter::empty()).unwrap();
-        assert_eq!(config.listen.professionals, professionals);
-        assert!(config.limits.deposits_in_flight_max >= 600 && config.limits.connections_max >= 1_200);
     }
 
     #[test]

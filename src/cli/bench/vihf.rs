@@ -28,7 +28,7 @@ pub(super) struct Assertions {
 impl Assertions {
     /// Assertions of one structure in AIR mode, of an age that lasts as long as the measure does.
     pub(super) fn sign(scene: &Scene, config: &Config, lasting: Duration) -> anyhow::Result<Self> {
-        let Credentials { chain, key, .. } = scene.signer();
+        let Credentials { chain, key, .. } = scene.signer()?;
         let key = SigningKey::read(chain.as_bytes(), key.as_bytes())?;
         let lifetime = Duration::from_secs(config.vihf.lifetime_seconds.into());
         ensure!(lasting < lifetime, "at most {} seconds: an assertion lives no longer", lifetime.as_secs());
