@@ -17,7 +17,7 @@ use crate::clock::{Clock, new_uuid};
 use crate::config::Mail;
 use crate::domain::notice::{Addressee, Notice};
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Actor, Connection, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::journal::event::{Action, Actor, Change, Connection, Event, Outcome, StatedPurpose, StatedToken, Subject};
 use crate::refusal::Fault;
 use crate::store::outbox::{Claimed, claim, give_back, is_any_due, mark_sent, tally};
 use crate::store::{Error, Store};
@@ -220,6 +220,7 @@ fn event_of(notice: &Notice, now: Timestamp) -> Event {
         dossier: Subject::of(notice.dossier),
         result: Outcome::Done { rule: notice.kind.article().to_owned() },
         entries: Vec::new(),
+        change: Change::None,
         token: StatedToken::None,
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::Dossier;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::Caller;
-use crate::journal::event::{EntryMention, Outcome, Subject};
+use crate::journal::event::{Change as JournalChange, EntryMention, Outcome, Subject};
 use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::search::{EntryName, find_one};
@@ -20,7 +20,7 @@ use crate::store::{self, Tx, label};
 
 /// A label to be put on a document, or taken away.
 #[derive(Clone, Copy)]
-pub(super) struct Change {
+pub(super) struct LabelChange {
     pub(super) document: LogicalId,
     pub(super) label: VisibilityLabel,
     pub(super) state: ConsentState,
@@ -33,7 +33,7 @@ pub(super) async fn set(
     caller: &Caller,
     dossier: &Dossier,
     request: &ConsentRequest,
-    change: Change,
+    change: LabelChange,
 ) -> Result<Set, store::Error> {
     let asked = Asked { attempt, matrices, caller, dossier, request, change };
     match (change.label, change.state) {
@@ -56,13 +56,13 @@ struct Asked<'a> {
     caller: &'a Caller,
     dossier: &'a Dossier,
     request: &'a ConsentRequest,
-    change: Change,
+    change: LabelChange,
 }
 
 impl Asked<'_> {
     /// Changes the label of a document that the permit shows; one that it hides is absent.
     async fn apply<A: Act>(&self, tx: &mut Tx<'_>) -> Result<Set, store::Error> {
-        let Self { attempt, change: Change { document, label, state }, .. } = *self;
+        let Self { attempt, change: LabelChange { document, label, state }, .. } = *self;
         let permit = match decide::<A>(self.matrices, self.caller, self.dossier, attempt.now) {
             Ok(permit) => permit,
             Err(denial) => return Ok((attempt.denied(self.dossier.id, denial), Err(access_denied()))),
@@ -79,13 +79,17 @@ impl Asked<'_> {
                     let event = attempt.refused(subject, std::slice::from_ref(&refusal));
                     return Ok((event, Err(Failure::Journaled(vec![refusal]))));
                 }
-                label::put(tx, &permit, document, label, attempt.now).await?;
+                for version in self.versions(tx).await? {
+                    label::put(tx, &permit, version, label, attempt.now).await?;
+                }
                 if conceals {
                     notice::advise_later(tx, permit.dossier(), document, attempt.now);
                 }
             }
             ConsentState::Inactive => {
-                label::take(tx, &permit, document, label, attempt.now).await?;
+                for version in self.versions(tx).await? {
+                    label::take(tx, &permit, version, label, attempt.now).await?;
+                }
                 if label == VisibilityLabel::InvisiblePatient {
                     notice::cancel_advice(tx, permit.dossier(), document, attempt.now);
                 }
@@ -93,8 +97,24 @@ impl Asked<'_> {
         }
         let result = Outcome::Done { rule: permit.rule().code().to_owned() };
         let event = attempt.event(subject, result, vec![EntryMention::of(&entry)]);
+        let event = event.changing(JournalChange::Label { label: label.code().to_owned(), present: is_active(state) });
         Ok((event, Ok(ConsentOutcome::Label { patient: self.request.patient.clone(), document, label, state })))
     }
+
+    /// The document and what it replaced: where the new version is hidden, the old one must not come forth as the current
+    /// one. The patient may well have seen an older version, which INVISIBLE_PATIENT can do nothing about.
+    async fn versions(&self, tx: &mut Tx<'_>) -> Result<Vec<LogicalId>, store::Error> {
+        let LabelChange { document, label, .. } = self.change;
+        let mut versions = vec![document];
+        if label != VisibilityLabel::InvisiblePatient {
+            versions.extend(label::list_replaced(tx, document).await?);
+        }
+        Ok(versions)
+    }
+}
+
+fn is_active(state: ConsentState) -> bool {
+    state == ConsentState::Active
 }
 
 fn shown_already() -> Refusal {
