@@ -7,7 +7,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use jiff::Timestamp;
 
 use super::check::CheckedSubmission;
 use super::draft::{DepositRequest, RelationDraft, TargetName};
@@ -31,7 +30,7 @@ use crate::spool::Spooled;
 use crate::store::search::{EntryName, find_one};
 use crate::store::submission_set::Known;
 use crate::store::volume::Placed;
-use crate::store::{self, Tx, document_entry, label, submission_set};
+use crate::store::{self, Tx, document_entry, submission_set};
 
 impl Gateway {
     /// Stores a submission. Sent a second time, it gets the same answer and nothing is stored.
@@ -299,9 +298,6 @@ async fn insert(
         }
         let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
         document_entry::insert(tx, permit, &entry, &labels, placed)?;
-        if !replaced.is_empty() {
-            hide_replaced(tx, permit, &entry, &labels, now).await?;
-        }
         if entry.metadata.confidentiality.has(VisibilityLabel::InvisiblePatient) {
             notice::advise_later(tx, permit.dossier(), entry.logical_id, now);
         }
@@ -310,26 +306,6 @@ async fn insert(
     }
     let result = Outcome::Done { rule: permit.rule().code().to_owned() };
     Ok((attempt.event(Subject::of(permit.dossier()), result, mentions), Ok(outcome)))
-}
-
-/// Where a new version is hidden, the old one must not come forth as the current one.
-async fn hide_replaced(
-    tx: &mut Tx<'_>,
-    permit: &Permit<Deposit>,
-    entry: &DocumentEntry,
-    more: &BTreeSet<VisibilityLabel>,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    let labels: BTreeSet<_> = inherited(entry).chain(more.iter().copied()).collect();
-    if labels.is_empty() {
-        return Ok(());
-    }
-    for older in label::list_replaced(tx, entry.logical_id).await? {
-        for hidden_by in &labels {
-            label::put(tx, permit, older, *hidden_by, now).await?;
-        }
-    }
-    Ok(())
 }
 
 /// First version of a document: its entryUUID is its logicalId (D.2).

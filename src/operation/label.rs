@@ -79,17 +79,13 @@ impl Asked<'_> {
                     let event = attempt.refused(subject, std::slice::from_ref(&refusal));
                     return Ok((event, Err(Failure::Journaled(vec![refusal]))));
                 }
-                for version in self.versions(tx).await? {
-                    label::put(tx, &permit, version, label, attempt.now).await?;
-                }
+                label::put(tx, &permit, document, label, attempt.now).await?;
                 if conceals {
                     notice::advise_later(tx, permit.dossier(), document, attempt.now);
                 }
             }
             ConsentState::Inactive => {
-                for version in self.versions(tx).await? {
-                    label::take(tx, &permit, version, label, attempt.now).await?;
-                }
+                label::take(tx, &permit, document, label, attempt.now).await?;
                 if label == VisibilityLabel::InvisiblePatient {
                     notice::cancel_advice(tx, permit.dossier(), document, attempt.now);
                 }
@@ -99,17 +95,6 @@ impl Asked<'_> {
         let event = attempt.event(subject, result, vec![EntryMention::of(&entry)]);
         let event = event.changing(JournalChange::Label { label: label.code().to_owned(), present: is_active(state) });
         Ok((event, Ok(ConsentOutcome::Label { patient: self.request.patient.clone(), document, label, state })))
-    }
-
-    /// The document and what it replaced: where the new version is hidden, the old one must not come forth as the current
-    /// one. The patient may well have seen an older version, which INVISIBLE_PATIENT can do nothing about.
-    async fn versions(&self, tx: &mut Tx<'_>) -> Result<Vec<LogicalId>, store::Error> {
-        let LabelChange { document, label, .. } = self.change;
-        let mut versions = vec![document];
-        if label != VisibilityLabel::InvisiblePatient {
-            versions.extend(label::list_replaced(tx, document).await?);
-        }
-        Ok(versions)
     }
 }
 

@@ -94,14 +94,6 @@ async fn list_of(
     rows.iter().map(read).collect()
 }
 
-/// What an entry replaced, and what that replaced, to the first version.
-pub async fn list_replaced(tx: &mut Tx<'_>, id: LogicalId) -> Result<Vec<LogicalId>, Error> {
-    let rows = tx.fetch_all(LIST_REPLACED, vec![id.to_string().into()]).await?;
-    let read =
-        |row: &super::executor::Row| row.text(0)?.parse().map_err(|error| Error::inconsistent("association", error));
-    rows.iter().map(read).collect()
-}
-
 async fn next_version(tx: &mut Tx<'_>, id: LogicalId, now: Timestamp) -> Result<(), Error> {
     let params = vec![id.to_string().into(), EntryUuid::new().to_string().into(), now.into()];
     tx.execute(NEXT_VERSION, params).await.map(drop)
@@ -126,13 +118,6 @@ UPDATE document_entry SET version = version + 1, entry_uuid = $2, updated_us = $
 const FIND_SHOWN_TO_PATIENT: &str = "-- store::label::find_shown_to_patient
 SELECT 1 FROM document_entry e WHERE e.logical_id = $1 AND (e.patient_seen_us IS NOT NULL OR EXISTS
   (SELECT 1 FROM document_entry_label l WHERE l.entry_id = e.entry_id AND l.label = $2 AND l.until_us <= $3))";
-
-const LIST_REPLACED: &str = "-- store::label::list_replaced
-WITH RECURSIVE older (id) AS (
-  SELECT a.target_logical_id FROM association a WHERE a.source_logical_id = $1 AND a.kind = 'replaces'
-  UNION
-  SELECT a.target_logical_id FROM association a JOIN older o ON a.source_logical_id = o.id WHERE a.kind = 'replaces')
-SELECT id FROM older";
 
 const LIST: &str = "-- store::label::list
 SELECT e.logical_id, l.label FROM document_entry e JOIN document_entry_label l ON l.entry_id = e.entry_id
