@@ -168,7 +168,11 @@ async fn what_is_invisible_to_the_patient_is_so_for_a_month() {
     for (days, found) in [(27, 0), (32, 1)] {
         later.clock = Clock::fixed(Clock::System.now().checked_add((24 * days).hours()).unwrap());
         let outcome = later.search(&patient_themselves, &criteria).await.unwrap().disclose();
-        assert_eq!((outcome.total, outcome.entries.len()), (found, found as usize), "after {days} days");
+        assert_eq!(
+            (outcome.total, outcome.entries.len()),
+            (found, usize::try_from(found).unwrap()),
+            "after {days} days"
+        );
     }
 }
 
