@@ -146,7 +146,7 @@ impl Gateway {
         match consequence {
             Consequence::Nothing => self.write_line(event).await,
             Consequence::SeenByPatient(shown) => {
-                let write = self.store.write("journal", move |tx| {
+                let write = self.store.write_line("journal", move |tx| {
                     Box::pin(async move {
                         label::note_seen_by_patient(tx, &shown, event.at);
                         record(tx, &event)
@@ -173,7 +173,7 @@ impl Gateway {
         if self.read_lines == ReadLines::LeftOut {
             return Ok(());
         }
-        let write = self.store.write("journal", move |tx| Box::pin(async move { record(tx, &event) }));
+        let write = self.store.write_line("journal", move |tx| Box::pin(async move { record(tx, &event) }));
         write.await.map_err(Failure::from)
     }
 }

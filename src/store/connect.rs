@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::checkpoint::Checkpoint;
 use super::error::Error;
 use super::executor::Tx;
-use super::group_commit::GroupCommit;
+use super::group_commit::{GroupCommit, Weight};
 use super::journal::heads::find_current;
 use super::journal::key::HeadKey;
 use super::journal::sealer::Sealer;
@@ -98,8 +98,26 @@ impl Store {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
     {
+        self.write_as(Weight::Whole, name, job).await
+    }
+
+    /// The same of a write that adds a line to the journal and little else: it waits a moment for others of its kind, if
+    /// there are any, for one sync serves all of them.
+    pub async fn write_line<T, F>(&self, name: &'static str, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
+        self.write_as(Weight::Line, name, job).await
+    }
+
+    async fn write_as<T, F>(&self, weight: Weight, name: &'static str, job: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, Error>> + Send + 'static,
+    {
         let start = Instant::now();
-        let outcome = self.writer.write(job).await;
+        let outcome = self.writer.write(weight, job).await;
         histogram!("carnet_store_write_seconds", "operation" => name).record(start.elapsed());
         outcome
     }
