@@ -246,6 +246,29 @@ async fn no_line_is_added_behind_a_head_that_somebody_changed() {
     assert_eq!(desk.broken().await, Break { position: 9, of_record: None, problem: Problem::LineMissing });
 }
 
+/// Who can write into the database has good heads at hand: those that were kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_put_back_is_not_gone_on_from_and_not_kept() {
+    const PUT_BACK: &str = "DELETE FROM journal WHERE position > 6;
+        UPDATE journal_head SET (position, seal, at_us, signature) =
+        (SELECT position, seal, at_us, signature FROM journal_signed_head WHERE position = 6)";
+    let mut desk = Desk::set_up().await;
+    desk.run(PUT_BACK).await;
+    desk.gateway.show_dossier(&patient()).await.map(drop).expect_err("a commit of this process reached further");
+    desk.restore().await;
+    desk.gateway.show_dossier(&patient()).await.map(drop).expect("as before");
+    desk.gateway.keep_head().await;
+    desk.restore().await;
+    desk.run(PUT_BACK).await;
+    // Another process knows nothing of it; the file does.
+    let other = Gateway::open(Arc::clone(&desk.config), Clock::System).await.expect("gateway");
+    let filed = std::fs::read(desk.config.heads_file_path()).expect("heads");
+    other.show_dossier(&patient()).await.map(drop).expect("line");
+    other.keep_head().await;
+    assert_eq!(std::fs::read(desk.config.heads_file_path()).expect("heads"), filed);
+    assert_eq!(desk.broken().await.problem, Problem::FileAhead);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_that_write_at_once_continue_one_chain() {
     let desk = Desk::set_up().await;
