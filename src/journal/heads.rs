@@ -12,13 +12,19 @@ use crate::store::{Error, Store};
 ///
 /// Errors: the current head is behind one that was kept: the database, or its head, was put back.
 pub async fn keep(store: &Store, file: &Path) -> Result<(), Error> {
-    store.write("keep_head", |tx| Box::pin(keep_current(tx))).await?;
     let path = file.to_owned();
     let identity = store.identity();
-    let mut file = blocking(move || LockedFile::open(&path, identity)).await?;
-    let filed = file.last();
+    let opened = blocking(move || LockedFile::open(&path, identity)).await;
     // Under the lock: whatever is in the file was in the database before.
-    store.read("check_head", move |tx| Box::pin(check_current_is_last(tx, filed))).await?;
+    let filed = opened.as_ref().map_or(0, LockedFile::last);
+    let keep = store.write("keep_head", move |tx| {
+        Box::pin(async move {
+            check_current_is_last(tx, filed).await?;
+            keep_current(tx).await
+        })
+    });
+    keep.await?;
+    let mut file = opened?;
     loop {
         let after = file.last();
         let heads = store.read("list_heads", move |tx| Box::pin(list_kept(tx, after, i64::MAX, HEADS_AT_ONCE))).await?;
