@@ -110,7 +110,9 @@ async fn commit(connection: &mut SqliteConnection, sealer: &mut Sealer, batch: &
     match outcome {
         Ok(()) => {
             sealer.committed();
-            held.into_iter().for_each(|done| drop(done.send(Ok(()))));
+            for done in held {
+                drop(done.send(Ok(())));
+            }
         }
         Err(error) => {
             counter!("carnet_store_commit_failures_total").increment(1);

@@ -116,8 +116,8 @@ async fn a_notice_whose_sender_died_is_sent_by_another_once_its_lease_is_over() 
 async fn a_mail_whose_row_cannot_be_written_is_noted_later_and_not_sent_again() {
     let (gateway, server) = (with_one_notice().await, MailServer::start().await);
     let sender = sender(&gateway, &server);
-    let file = gateway._folder.path().join("carnet.db");
-    let options = SqliteConnectOptions::new().filename(file).disable_statement_logging();
+    let url = &gateway.gateway().config.store.database;
+    let options = url.parse::<SqliteConnectOptions>().unwrap().disable_statement_logging();
     let mut database = options.connect().await.unwrap();
     let guard = "CREATE TRIGGER refuses BEFORE UPDATE ON outbox WHEN new.state = 'sent'
                  BEGIN SELECT RAISE(ABORT, 'no'); END";
