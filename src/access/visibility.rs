@@ -72,7 +72,7 @@ pub enum Reach {
 pub struct EntryFacts<'a> {
     pub own: bool,
     pub status: AvailabilityStatus,
-    /// Those in force.
+    /// Those in force, and those that last of what replaced it.
     pub labels: &'a BTreeSet<VisibilityLabel>,
     pub class_code: &'a str,
     pub type_code: &'a str,

@@ -80,7 +80,12 @@ pub enum DeclaredBy {
 
 impl Consent {
     pub fn in_force(&self, now: Timestamp) -> bool {
-        self.since <= now && self.until.is_none_or(|until| now < until)
+        self.since <= now && !self.has_ended(now)
+    }
+
+    /// Ended lines stay what they are: what once was in force is not written over.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|until| until <= now)
     }
 }
 
@@ -96,6 +101,15 @@ impl ConsentKind {
             Self::MaskedInEmergencies => "masked_in_emergencies",
             Self::MaskByDefault => "mask_by_default",
             Self::Delegation(Delegate { role, .. }) => role.word(),
+        }
+    }
+
+    /// National identifier of whom the line names, or their id as a delegate; empty where it names nobody.
+    pub fn party(&self) -> &str {
+        match self {
+            Self::Authorisation(Grantee::Structure(structure)) => structure.as_str(),
+            Self::Delegation(delegate) => delegate.id.as_str(),
+            other => other.professional().map_or("", PsIdNat::as_str),
         }
     }
 

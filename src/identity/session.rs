@@ -11,7 +11,7 @@ use crate::refusal::{Refusal, Rule};
 /// What a request of the portal is part of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortalSession {
-    /// Nobody is stated: the portal hands on the patient's own acts on their list, and reads nothing.
+    /// Nobody is stated: the portal hands on the patient's own acts on their list, and reads no document.
     Unstated,
     Of {
         patient: Ins,
@@ -76,8 +76,8 @@ impl SessionHeaders<'_> {
 }
 
 fn read_user(text: Option<&str>) -> Result<PortalUser, Refusal> {
-    let text = text.unwrap_or(PATIENT);
-    let mut words = text.split(' ');
+    // Never guessed: a header that is lost must not make the patient of somebody else.
+    let mut words = text.unwrap_or_default().split(' ');
     let read = match (words.next(), words.next(), words.next()) {
         (Some(PATIENT), None, _) => Some(PortalUser::Patient),
         (Some(role), Some(id), None) => DelegateRole::from_word(role)
@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_the_patients_unless_it_says_whose() {
+    fn a_session_says_whose_it_is() {
         let patient = || "1.2.250.1.213.1.4.10|279035121518989".parse::<Ins>().unwrap();
         let of = |user, visibility| Ok(PortalSession::Of { patient: patient(), user, visibility });
         assert_eq!(read(None, None, None), Ok(PortalSession::Unstated));
-        assert_eq!(read(Some(INS), None, None), of(PortalUser::Patient, AccessVisibility::Ordinary));
+        assert_eq!(read(Some(INS), Some("patient"), None), of(PortalUser::Patient, AccessVisibility::Ordinary));
         assert_eq!(
             read(Some(INS), Some("patient"), Some("true")),
             of(PortalUser::Patient, AccessVisibility::HiddenFromLegalRepresentatives)
@@ -140,11 +140,12 @@ mod tests {
         for (on_behalf_of, user, secret, place) in [
             (Some("279035121518989"), None, None, "X-On-Behalf-Of"),
             (Some("1.2.250.1.213.1.4.10|279035121518988"), None, None, "X-On-Behalf-Of"),
+            (Some(INS), None, None, "X-Portal-User"),
             (Some(INS), Some("aidant"), None, "X-Portal-User"),
             (Some(INS), Some("patient ens-42"), None, "X-Portal-User"),
             (Some(INS), Some("aidant a b"), None, "X-Portal-User"),
             (Some(INS), Some("doctor ens-42"), None, "X-Portal-User"),
-            (Some(INS), None, Some("yes"), "X-Secret-Connection"),
+            (Some(INS), Some("patient"), Some("yes"), "X-Secret-Connection"),
             (None, Some("patient"), None, "X-Portal-User"),
             (None, None, Some("true"), "X-Secret-Connection"),
         ] {

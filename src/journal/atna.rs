@@ -229,7 +229,7 @@ mod tests {
     use quick_xml::events::Event as Token;
 
     use super::*;
-    use crate::journal::event::{Connection, Outcome, StatedPurpose, Subject};
+    use crate::journal::event::{Change, Connection, Outcome, StatedPurpose, Subject};
 
     fn source() -> Source {
         Source { host: "dmp.example".to_owned(), url: "https://dmp.example:8443".to_owned() }
@@ -255,6 +255,7 @@ mod tests {
                 type_code: "11490-0".to_owned(),
                 title: "Lettre de liaison".to_owned(),
             }],
+            change: Change::None,
             token: StatedToken::None,
         }
     }

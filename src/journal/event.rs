@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::consent::{Delegate, DelegateRole};
+use crate::domain::consent::{Consent, Delegate, DelegateRole};
 use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
@@ -23,7 +23,29 @@ pub struct Event {
     pub result: Outcome,
     /// Every entry concerned: a disclosure lists all that it disclosed.
     pub entries: Vec<EntryMention>,
+    pub change: Change,
     pub token: StatedToken,
+}
+
+/// What was changed of the patient's list, or of who sees a document: the list itself forgets, the journal does not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    None,
+    Line {
+        id: String,
+        /// In the words of the store.
+        kind: String,
+        /// National identifier, or id of a delegate; empty where the line names nobody.
+        who: String,
+        since: Timestamp,
+        /// Empty without end.
+        until: String,
+    },
+    Label {
+        label: String,
+        present: bool,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -188,6 +210,24 @@ pub struct EntryMention {
     #[serde(rename = "type")]
     pub type_code: String,
     pub title: String,
+}
+
+impl Event {
+    pub fn changing(self, change: Change) -> Self {
+        Self { change, ..self }
+    }
+}
+
+impl Change {
+    pub fn of_line(line: &Consent) -> Self {
+        Self::Line {
+            id: line.id.to_string(),
+            kind: line.kind.word().to_owned(),
+            who: line.kind.party().to_owned(),
+            since: line.since,
+            until: line.until.map(|until| until.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
 impl Action {

@@ -4,6 +4,8 @@
 //! those of Paris. Groups and kinds of actor bear the words of Mon espace santé; its third group, SERVICE_TIERS, stays
 //! empty here, for no third-party service gets in. Source: F.2 (R1111-43), F.5; typography of the Imprimerie nationale.
 
+mod change;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -92,6 +94,7 @@ impl ActorType {
 pub fn sentence(event: &Event, terminology: &Terminology) -> String {
     let (when, who, purpose) = (instant(event.at), who(event, terminology), purpose(&event.purpose));
     let Deed { done, wanted } = deed(event.action, &event.entries);
+    let done = change::phrase(&event.change, titles(&event.entries).as_deref(), event.at).unwrap_or(done);
     let what = match &event.result {
         Outcome::Done { .. } => format!("{done}{purpose}"),
         Outcome::DoneBefore => format!("{done}{purpose}, ce qui était déjà fait"),

@@ -21,7 +21,7 @@ use crate::domain::ids::NoticeId;
 use crate::domain::notice::{Addressee, Notice};
 use crate::journal::chain::record;
 use crate::journal::event::{
-    Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
+    Action, Actor, Change, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
 };
 use crate::refusal::Fault;
 use crate::store::outbox::{Claimed, NamedDocument, claim, find_document, give_back, is_any_due, mark_sent, tally};
@@ -245,6 +245,7 @@ fn event_of(notice: &Notice, document: Option<NamedDocument>, now: Timestamp) ->
         dossier: Subject::of(notice.dossier),
         result: Outcome::Done { rule: notice.kind.article().to_owned() },
         entries: document.map(mention).into_iter().collect(),
+        change: Change::None,
         token: StatedToken::None,
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::ids::ConsentId;
 use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Event, Outcome, Subject};
+use crate::journal::event::{Action, Change, Event, Outcome, Subject};
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::{self, Tx, consent, dossier};
 
@@ -31,7 +31,9 @@ impl Gateway {
         caller: &Caller,
         request: ConsentRequest,
     ) -> Result<Journaled<ConsentOutcome>, Failure> {
-        let checked = caller.check_patient(&request.patient, "Consent.patient").and_then(|()| check_period(&request));
+        let now = self.clock.now();
+        let checked = caller.check_patient(&request.patient, "Consent.patient");
+        let checked = checked.and_then(|()| check_period(&request, caller, now));
         if let Err(refusal) = checked {
             return Err(self.turn_away(caller, refusal.into()).await);
         }
@@ -56,19 +58,25 @@ impl Gateway {
     }
 }
 
-/// Somebody who helps does so until a day that was said (F.2); nothing ends before it begins.
-fn check_period(request: &ConsentRequest) -> Result<(), Refusal> {
-    const PLACE: &str = "Consent.provision.period.end";
-    let is_aidant = matches!(
-        &request.provision,
-        ConsentProvision::List(ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }))
-    );
-    match (request.since, request.until) {
-        (Some(since), Some(until)) if until <= since => {
-            Err(Refusal::new(Rule::ConsentForm, PLACE, "an end before the start", "an end after the start"))
-        }
-        (_, None) if is_aidant && request.state == ConsentState::Active => {
-            Err(Refusal::new(Rule::ConsentForm, PLACE, "nothing", "the day on which the delegation of an aidant ends"))
+/// Somebody who helps does so until a day that was said (F.2); nothing ends before it begins. What lets in or keeps out
+/// at somebody's word does so from that word on: a line that begins later would outlive what ends the others.
+fn check_period(request: &ConsentRequest, caller: &Caller, now: Timestamp) -> Result<(), Refusal> {
+    let ConsentProvision::List(kind) = &request.provision else { return Ok(()) };
+    if request.state == ConsentState::Inactive {
+        return Ok(());
+    }
+    let refused = |place: &str, found: &str, expected: &str| {
+        Err(Refusal::new(Rule::ConsentForm, format!("Consent.provision.period.{place}"), found, expected))
+    };
+    let begins_later = request.since.is_some_and(|since| since > now);
+    if begins_later && (matches!(kind, ConsentKind::Block(_)) || own_authorisation(caller).is_some()) {
+        return refused("start", "a later start", "no start: a block and a professional's declaration hold at once");
+    }
+    let is_aidant = matches!(kind, ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }));
+    match request.until {
+        None if is_aidant => refused("end", "nothing", "the day on which the delegation of an aidant ends"),
+        Some(until) if until <= request.since.unwrap_or(now).max(now) => {
+            refused("end", "an end that has come, or before the start", "a later end")
         }
         _ => Ok(()),
     }
@@ -89,7 +97,7 @@ async fn set(
     };
     let kind = match request.provision {
         ConsentProvision::Label { document, label } => {
-            let change = label::Change { document, label, state: request.state };
+            let change = label::LabelChange { document, label, state: request.state };
             return label::set(tx, attempt, matrices, caller, &dossier, &request, change).await;
         }
         ConsentProvision::List(ref kind) => kind.clone(),
@@ -152,6 +160,11 @@ impl Asked<'_> {
         decide::<A>(self.matrices, self.caller, self.dossier, self.now).map(|permit| permit.rule())
     }
 
+    /// "Already present" (TD0.3): what the patient's list says is not the professional's to say otherwise.
+    fn is_present(&self, line: &Consent, state: ConsentState) -> bool {
+        state == ConsentState::Active && line.in_force(self.now) && own_authorisation(self.caller).is_some()
+    }
+
     fn declared_by(&self) -> DeclaredBy {
         match own_authorisation(self.caller) {
             Some((_, id)) => DeclaredBy::Professional { id, structure: self.caller.structure_id().cloned() },
@@ -170,7 +183,8 @@ fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
     }
 }
 
-/// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end.
+/// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end, and
+/// what has ended stays so.
 async fn write_line(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
@@ -181,25 +195,48 @@ async fn write_line(
 ) -> Result<Set, store::Error> {
     let (dossier, now) = (asked.dossier, attempt.now);
     let subject = Subject::of(dossier.id);
+    let open = |line: &&Consent| line.kind == kind && !line.has_ended(now);
     let known = match request.id {
         Some(id) => dossier.consents.iter().find(|line| line.id == id && line.kind == kind),
-        None => dossier.consents.iter().find(|line| line.kind == kind && line.in_force(now)),
+        None => dossier.consents.iter().find(open),
     };
-    if known.is_none() && (request.id.is_some() || request.state == ConsentState::Inactive) {
-        return Ok((attempt.not_found(subject), Err(not_found())));
-    }
-    let id = known.map_or_else(ConsentId::new, |line| line.id);
-    let since = request.since.unwrap_or_else(|| known.map_or(now, |line| line.since));
-    let until = match request.state {
-        ConsentState::Active => request.until,
-        ConsentState::Inactive => Some(request.until.map_or(now, |until| until.min(now))),
+    let line = match (known, request.state) {
+        (None, _) if request.id.is_some() => return Ok((attempt.not_found(subject), Err(not_found()))),
+        (None, ConsentState::Inactive) => return Ok((attempt.not_found(subject), Err(not_found()))),
+        (Some(line), ConsentState::Active) if line.has_ended(now) => {
+            let expected = "inactive: a line that has ended stays so; a new one may be made";
+            let refusal = Refusal::new(Rule::ConsentForm, "Consent.status", "active", expected);
+            let event = attempt.refused(subject, std::slice::from_ref(&refusal));
+            return Ok((event, Err(Failure::Journaled(vec![refusal]))));
+        }
+        (Some(line), _) if line.has_ended(now) || asked.is_present(line, request.state) => {
+            let event = attempt.event(subject, Outcome::DoneBefore, Vec::new()).changing(Change::of_line(line));
+            return Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line.clone() })));
+        }
+        (Some(line), ConsentState::Inactive) => {
+            // Whichever was asked for, no other of the kind goes on in its place.
+            for other in dossier.consents.iter().filter(open).filter(|other| other.id != line.id) {
+                consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..other.clone() }).await?;
+            }
+            Consent { until: Some(now), ..line.clone() }
+        }
+        (Some(line), ConsentState::Active) => {
+            let since = if line.since <= now { line.since } else { request.since.unwrap_or(line.since).max(now) };
+            Consent { since, until: request.until, declared_by: asked.declared_by(), ..line.clone() }
+        }
+        (None, ConsentState::Active) => {
+            let since = request.since.map_or(now, |since| since.max(now));
+            let declared_by = asked.declared_by();
+            Consent { id: ConsentId::new(), kind: kind.clone(), since, until: request.until, declared_by }
+        }
     };
     if matches!(kind, ConsentKind::Block(_)) && request.state == ConsentState::Active {
         end_authorisation_of_blocked(tx, dossier, &kind, now).await?;
     }
-    let line = Consent { id, kind, since, until, declared_by: asked.declared_by() };
     consent::upsert(tx, dossier.id, &line).await?;
+    consent::forget_ended(tx, dossier.id, &line.kind, now).await?;
     let event = attempt.event(subject, Outcome::Done { rule: rule.to_owned() }, Vec::new());
+    let event = event.changing(Change::of_line(&line));
     Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
 }
 
@@ -215,7 +252,7 @@ async fn end_authorisation_of_blocked(
         ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
         _ => false,
     };
-    for line in dossier.consents.iter().filter(|line| ends(&line.kind) && line.in_force(now)) {
+    for line in dossier.consents.iter().filter(|line| ends(&line.kind) && !line.has_ended(now)) {
         consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..line.clone() }).await?;
     }
     Ok(())

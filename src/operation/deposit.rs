@@ -208,7 +208,8 @@ struct Relations {
 
 impl Relations {
     fn add(&mut self, association: Association, target: &DocumentEntry) {
-        if association.kind == RelationKind::Replaces {
+        // A transformation says what its source says.
+        if matches!(association.kind, RelationKind::Replaces | RelationKind::Transforms) {
             self.labels.extend(inherited(target));
         }
         self.associations.push(association);

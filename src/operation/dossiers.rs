@@ -1,6 +1,7 @@
 //! TD0.4: the records that a professional was let into, or that were declared in a structure. Source: F.1, E.2.
 //!
-//! It tells who has an authorisation, and nothing of what is in the records: when a document last came is left out, for
+//! A token may name a patient here, as the DMP's own samples do; it means nothing (C.2). The list tells who has an
+//! authorisation, and nothing of what is in the records: when a document last came is left out, for
 //! one that is hidden would show in it.
 
 use jiff::Timestamp;

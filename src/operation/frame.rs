@@ -13,7 +13,7 @@ use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
 use crate::journal::chain::record;
 use crate::journal::event::{
-    Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
+    Action, Actor, Change, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
 };
 use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
@@ -64,6 +64,7 @@ impl Attempt {
             dossier,
             result,
             entries,
+            change: Change::None,
             token: self.token.clone(),
         }
     }

@@ -12,7 +12,7 @@ use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::dossier::Dossier;
 use crate::domain::ids::LogicalId;
 use crate::identity::caller::Caller;
-use crate::journal::event::{EntryMention, Outcome, Subject};
+use crate::journal::event::{Change as JournalChange, EntryMention, Outcome, Subject};
 use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::search::{EntryName, find_one};
@@ -20,7 +20,7 @@ use crate::store::{self, Tx, label};
 
 /// A label to be put on a document, or taken away.
 #[derive(Clone, Copy)]
-pub(super) struct Change {
+pub(super) struct LabelChange {
     pub(super) document: LogicalId,
     pub(super) label: VisibilityLabel,
     pub(super) state: ConsentState,
@@ -33,7 +33,7 @@ pub(super) async fn set(
     caller: &Caller,
     dossier: &Dossier,
     request: &ConsentRequest,
-    change: Change,
+    change: LabelChange,
 ) -> Result<Set, store::Error> {
     let asked = Asked { attempt, matrices, caller, dossier, request, change };
     match (change.label, change.state) {
@@ -56,13 +56,13 @@ struct Asked<'a> {
     caller: &'a Caller,
     dossier: &'a Dossier,
     request: &'a ConsentRequest,
-    change: Change,
+    change: LabelChange,
 }
 
 impl Asked<'_> {
     /// Changes the label of a document that the permit shows; one that it hides is absent.
     async fn apply<A: Act>(&self, tx: &mut Tx<'_>) -> Result<Set, store::Error> {
-        let Self { attempt, change: Change { document, label, state }, .. } = *self;
+        let Self { attempt, change: LabelChange { document, label, state }, .. } = *self;
         let permit = match decide::<A>(self.matrices, self.caller, self.dossier, attempt.now) {
             Ok(permit) => permit,
             Err(denial) => return Ok((attempt.denied(self.dossier.id, denial), Err(access_denied()))),
@@ -93,8 +93,13 @@ impl Asked<'_> {
         }
         let result = Outcome::Done { rule: permit.rule().code().to_owned() };
         let event = attempt.event(subject, result, vec![EntryMention::of(&entry)]);
+        let event = event.changing(JournalChange::Label { label: label.code().to_owned(), present: is_active(state) });
         Ok((event, Ok(ConsentOutcome::Label { patient: self.request.patient.clone(), document, label, state })))
     }
+}
+
+fn is_active(state: ConsentState) -> bool {
+    state == ConsentState::Active
 }
 
 fn shown_already() -> Refusal {

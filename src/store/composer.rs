@@ -1,12 +1,13 @@
 //! Composes a statement of fixed pieces and numbered placeholders. Values never enter the text.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use crate::access::visibility::{Others, Reach, Readable, ReadableKinds, Shown, Visibility};
+use crate::domain::confidentiality::VisibilityLabel;
 use crate::domain::ids::DossierId;
 use crate::domain::status::AvailabilityStatus;
 use crate::identity::caller::CallerId;
@@ -97,13 +98,7 @@ impl Composer {
         }
         if !shown.hidden_by.is_empty() {
             self.push(and);
-            self.push("NOT EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = ");
-            self.push(alias);
-            self.push(".entry_id AND l.label IN (");
-            self.push_list(shown.hidden_by.iter().map(|label| label.code().into()));
-            self.push(")");
-            self.push_in_force(at);
-            self.push(")");
+            self.push_no_label_hides(alias, shown, at);
             and = " AND ";
         }
         if let Readable::Kinds(kinds) = &shown.readable {
@@ -124,6 +119,40 @@ impl Composer {
             }
             self.push(")");
         }
+    }
+
+    /// Adds that no label hides the entry, nor what replaced it: where the new version is hidden, the old one must not
+    /// come forth as the current one. What is invisible to the patient leaves them what they knew before.
+    fn push_no_label_hides(&mut self, alias: &'static str, shown: &Shown, at: Timestamp) {
+        self.push("NOT EXISTS (SELECT 1 FROM document_entry_label l WHERE l.entry_id = ");
+        self.push(alias);
+        self.push(".entry_id");
+        self.push_hiding_labels(&shown.hidden_by, at);
+        self.push(")");
+        let mut lasting = shown.hidden_by.clone();
+        lasting.remove(&VisibilityLabel::InvisiblePatient);
+        if lasting.is_empty() {
+            return;
+        }
+        self.push(" AND (");
+        self.push_status_is_not(alias, AvailabilityStatus::Deprecated);
+        self.push(" OR NOT EXISTS (WITH RECURSIVE newer (id) AS (SELECT v.source_logical_id FROM association v");
+        self.push(" WHERE v.kind = 'replaces' AND v.target_logical_id = ");
+        self.push(alias);
+        self.push(".logical_id UNION SELECT v.source_logical_id FROM association v JOIN newer n");
+        self.push(" ON v.target_logical_id = n.id WHERE v.kind = 'replaces') SELECT 1 FROM newer n");
+        self.push(
+            " JOIN document_entry y ON y.logical_id = n.id JOIN document_entry_label l ON l.entry_id = y.entry_id",
+        );
+        self.push_hiding_labels(&lasting, at);
+        self.push("))");
+    }
+
+    fn push_hiding_labels(&mut self, labels: &BTreeSet<VisibilityLabel>, at: Timestamp) {
+        self.push(" AND l.label IN (");
+        self.push_list(labels.iter().map(|label| label.code().into()));
+        self.push(")");
+        self.push_in_force(at);
     }
 
     /// Adds that the habilitation says `reach` of the entry: its type does, or its class while its type says nothing.

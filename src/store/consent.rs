@@ -34,6 +34,19 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
     tx.execute(UPSERT, params).await.map(drop)
 }
 
+/// Forgets all but the last ended lines of a kind about one party: each request loads the list, and whoever declares and
+/// ends without end must not make it long. The journal has them all.
+pub async fn forget_ended(
+    tx: &mut Tx<'_>,
+    dossier: DossierId,
+    kind: &ConsentKind,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (_, grantee) = grantee_of(kind);
+    let of = vec![dossier.to_string().into(), kind.word().into(), grantee.into(), now.into(), ENDED_KEPT.into()];
+    tx.execute(FORGET_ENDED, of).await.map(drop)
+}
+
 fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
     match kind {
         ConsentKind::Authorisation(Grantee::Professional(ps))
@@ -89,4 +102,13 @@ INSERT INTO consent
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (consent_id) DO UPDATE SET
   kind = excluded.kind, grantee_kind = excluded.grantee_kind, grantee = excluded.grantee,
+  declared_by_kind = excluded.declared_by_kind, declared_by = excluded.declared_by, declared_at = excluded.declared_at,
   since_us = excluded.since_us, until_us = excluded.until_us";
+
+const FORGET_ENDED: &str = "-- store::consent::forget_ended
+DELETE FROM consent WHERE dossier_id = $1 AND kind = $2 AND grantee = $3 AND until_us <= $4 AND consent_id NOT IN
+  (SELECT c.consent_id FROM consent c WHERE c.dossier_id = $1 AND c.kind = $2 AND c.grantee = $3 AND c.until_us <= $4
+   ORDER BY c.until_us DESC, c.consent_id LIMIT $5)";
+
+/// Ended lines of one kind about one party that a list goes on showing.
+const ENDED_KEPT: u32 = 20;

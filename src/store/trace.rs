@@ -218,6 +218,7 @@ mod tests {
         CREATE TABLE document_entry (entry_id INTEGER, logical_id TEXT, dossier_id TEXT, status TEXT, class_code TEXT,
                                      depositor_kind TEXT, depositor TEXT);
         CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT, until_us INTEGER);
+        CREATE TABLE association (source_logical_id TEXT, kind TEXT, target_logical_id TEXT);
         CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT);
         INSERT INTO document_entry VALUES (1, 'plain', 'd', 'approved', '10', 'ps', 'x'),
                                           (2, 'secret', 'd', 'approved', '10', 'ps', 'x'),

@@ -168,7 +168,11 @@ async fn what_is_invisible_to_the_patient_is_so_for_a_month() {
     for (days, found) in [(27, 0), (32, 1)] {
         later.clock = Clock::fixed(Clock::System.now().checked_add((24 * days).hours()).unwrap());
         let outcome = later.search(&patient_themselves, &criteria).await.unwrap().disclose();
-        assert_eq!((outcome.total, outcome.entries.len()), (found, found as usize), "after {days} days");
+        assert_eq!(
+            (outcome.total, outcome.entries.len()),
+            (found, usize::try_from(found).unwrap()),
+            "after {days} days"
+        );
     }
 }
 
@@ -262,4 +266,87 @@ async fn whoever_is_let_in_sees_who_else_is() {
 
 fn consent_path() -> String {
     search_path(&patient(), "").replace("DocumentReference", "Consent")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mask_on_the_new_version_does_not_bring_the_old_one_back() {
+    let gateway = TestGateway::start().await;
+    let (hospital, doctor) = (gateway.hospital(), gateway.authorised_doctor(MARTIN).await);
+    let first = hospital.deposited(&Document::discharge_letter()).await;
+    let second = hospital.deposited(&Document::discharge_letter().replacing(&first)).await;
+    let third = hospital.deposited(&Document::discharge_letter().replacing(&second)).await;
+    gateway.portal().mask(&third).await;
+    assert!(doctor.found("&status=current,superseded").await.is_empty());
+    assert_eq!(end(&gateway.portal(), message::provision_mask(&third)).await.status, StatusCode::CREATED);
+    assert_eq!(doctor.found("").await, std::slice::from_ref(&third));
+    let bundle = Document::discharge_letter().replacing(&third).bundle_with(|bundle| {
+        bundle["entry"][1]["resource"]["securityLabel"] =
+            json!([{ "coding": [{ "system": VISIBILITY, "code": "MASQUE_PS" }] }]);
+    });
+    assert_eq!(hospital.post_json("", &bundle).await.status, StatusCode::OK);
+    assert!(doctor.found("&status=current,superseded").await.is_empty());
+}
+
+/// A line about a professional, from and until when.
+fn line(kind: &str, ps: &str, period: Value) -> Value {
+    let mut provision = message::provision_for(kind, &ps.parse().unwrap());
+    provision["period"] = period;
+    provision
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_outlives_the_word_that_ended_its_kind() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.doctor(MARTIN));
+    let hour = |hours: i64| Clock::System.now().checked_add(hours.hours()).unwrap().to_string();
+    let declared = set(&doctor, line("permit", MARTIN, json!({ "start": hour(1) }))).await;
+    assert_eq!(declared.rule(), "consent-form", "a professional declares what holds now");
+    doctor.declare_authorisation(&patient()).await;
+    done(&portal, line("permit", MARTIN, json!({ "start": hour(1) }))).await;
+    assert_eq!(
+        end(&portal, message::provision_for("permit", &MARTIN.parse().unwrap())).await.status,
+        StatusCode::CREATED
+    );
+    let later = |clock: i64| Clock::fixed(Clock::System.now().checked_add(clock.hours()).unwrap());
+    let mut tomorrow = gateway.gateway().clone();
+    tomorrow.clock = later(24);
+    let dossier = tomorrow.show_dossier(&patient()).await.unwrap().disclose();
+    let (ps, now) = (MARTIN.parse().unwrap(), tomorrow.clock.now());
+    assert!(!dossier.is_authorised(&ps, None, now), "{:?}", dossier.consents);
+    done(&portal, line("permit", MARTIN, json!({ "start": hour(2) }))).await;
+    portal.block(MARTIN).await;
+    assert_eq!(
+        end(&portal, message::provision_for("deny", &MARTIN.parse().unwrap())).await.status,
+        StatusCode::CREATED
+    );
+    let dossier = tomorrow.show_dossier(&patient()).await.unwrap().disclose();
+    assert!(!dossier.is_authorised(&ps, None, now), "a block ends what has yet to begin: {:?}", dossier.consents);
+    assert_eq!(set(&portal, line("deny", MARTIN, json!({ "start": hour(1) }))).await.rule(), "consent-form");
+    assert_eq!(set(&portal, line("permit", MARTIN, json!({ "end": hour(-1) }))).await.rule(), "consent-form");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_patient_said_of_a_professional_is_not_theirs_to_say_otherwise() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.doctor(MARTIN));
+    let soon = Clock::System.now().checked_add(1.hour()).unwrap().to_string();
+    let given = done(&portal, line("permit", MARTIN, json!({ "end": soon }))).await.json();
+    let address = format!("/Consent/{}", given["id"].as_str().unwrap());
+    doctor.declare_authorisation(&patient()).await;
+    let mut consent = message::consent(&patient(), &message::provision_for("permit", &MARTIN.parse().unwrap()));
+    let headers = [("content-type", "application/fhir+json")];
+    let prolonged = doctor.send(Method::PUT, &address, &headers, consent.to_string()).await;
+    assert_eq!(prolonged.status, StatusCode::OK);
+    let line = doctor.get(&address).await.json();
+    assert_eq!(line["provision"]["period"]["end"], given["provision"]["period"]["end"], "already present, unchanged");
+    consent["status"] = "inactive".into();
+    assert_eq!(doctor.send(Method::PUT, &address, &headers, consent.to_string()).await.status, StatusCode::OK);
+    consent["status"] = "active".into();
+    for caller in [&doctor, &portal] {
+        let again = caller.send(Method::PUT, &address, &headers, consent.to_string()).await;
+        assert_eq!(again.rule(), "consent-form", "what has ended stays so");
+    }
+    assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN);
+    doctor.declare_authorisation(&patient()).await;
+    assert!(gateway.last_line().await.contains("\"who\":\"810000000011\""), "{}", gateway.last_line().await);
 }

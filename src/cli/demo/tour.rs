@@ -253,7 +253,10 @@ impl Tour<'_> {
         self.check(read.status == StatusCode::OK, "Mme Petit, bris de glace with her reason: what is not masked");
         let patient = self.stage.patient.to_string();
         let path = self.search_path().replace("DocumentReference", "AuditEvent").replace("&status=current", "");
-        let traces = self.stage.get_stating("portal", &path, &[("x-on-behalf-of", &patient)]).await?;
+        let traces = self
+            .stage
+            .get_stating("portal", &path, &[("x-on-behalf-of", &patient), ("x-portal-user", "patient")])
+            .await?;
         let traces = traces.json();
         let entries = traces["entry"].as_array().cloned().unwrap_or_default();
         let told = |entry: &Value| Some(words_of(entry["resource"]["text"]["div"].as_str()?));

@@ -81,6 +81,10 @@ impl Reading<'_> {
         let start = period.and_then(|period| self.time(period.start.text(), "Consent.provision.period.start"));
         let end = period.and_then(|period| self.time(period.end.text(), "Consent.provision.period.end"));
         let read = self.provision(provision, Scope::alone(&consent.contained, "Consent"));
+        if matches!(read, Some(Provision::Label { .. })) && period.is_some() {
+            let expected = "no period: a label stays until it is taken away; INVISIBLE_PATIENT has the law's month";
+            self.refuse(Rule::ConsentForm, "Consent.provision.period", "a period", expected);
+        }
         Some(ConsentRequest {
             patient: patient?,
             id,

@@ -17,11 +17,13 @@ const OWN: &str = "G15_10/SM26";
 const CLASSES: [&str; 3] = ["10", "11", "31"];
 
 /// The columns that the condition looks at.
-const SCHEMA: [&str; 5] = [
-    "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, type_code TEXT, depositor_kind TEXT, depositor TEXT)",
+const SCHEMA: [&str; 6] = [
+    "CREATE TABLE document_entry (entry_id INTEGER, status TEXT, class_code TEXT, type_code TEXT, depositor_kind TEXT, depositor TEXT,
+      logical_id TEXT)",
     "CREATE TABLE document_entry_label (entry_id INTEGER, label TEXT, until_us INTEGER)",
     "CREATE TABLE document_entry_author (entry_id INTEGER, part TEXT, person_id TEXT, institution_id TEXT,
       specialty_code TEXT)",
+    "CREATE TABLE association (source_logical_id TEXT, kind TEXT, target_logical_id TEXT)",
     "CREATE INDEX label_of_entry ON document_entry_label (entry_id)",
     "CREATE INDEX author_of_entry ON document_entry_author (entry_id)",
 ];
@@ -134,7 +136,7 @@ async fn database_of(entries: &[Entry]) -> SqliteConnection {
     for (id, entry) in (0_i64..).zip(entries) {
         let depositor = if entry.tie == Tie::Depositor { HOLDER } else { STRANGER };
         let author = if entry.tie == Tie::Author { HOLDER } else { STRANGER };
-        let insert = sqlx::query("INSERT INTO document_entry VALUES ($1, $2, $3, $4, 'ps', $5)");
+        let insert = sqlx::query("INSERT INTO document_entry VALUES ($1, $2, $3, $4, 'ps', $5, $1)");
         let insert = insert.bind(id).bind(entry.status.word()).bind(entry.class).bind(entry.kind).bind(depositor);
         insert.execute(&mut database).await.unwrap();
         let insert = sqlx::query("INSERT INTO document_entry_author VALUES ($1, 'author', $2, NULL, $3)");

@@ -2,7 +2,7 @@
 
 use carnet::domain::value_set::Terminology;
 use carnet::journal::event::{
-    Action, Actor, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser, Subject,
+    Action, Actor, Change, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser, Subject,
 };
 use carnet::journal::patient_view::{ActorType, Group, sentence};
 
@@ -56,6 +56,7 @@ fn event(action: Action, actor: Actor) -> Event {
         dossier: Subject::Unknown,
         result: Outcome::Done { rule: "F.4-12".to_owned() },
         entries: Vec::new(),
+        change: Change::None,
         token: StatedToken::None,
     }
 }

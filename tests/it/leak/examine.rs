@@ -303,13 +303,26 @@ impl<'w> Plot<'w> {
     /// Which documents the outsider may see, by the decision alone: through whichever act.
     fn shown(&self, caller: &Caller, dossier: &Dossier, whole: &[Option<Named>]) -> Vec<bool> {
         let now = self.worlds.at_minute(LAST_MINUTE);
-        let shows = |(index, named): (usize, &Option<Named>)| {
-            let labels = &named.as_ref().expect("everything is there").labels;
+        let shows = |index: usize| {
+            let labels = &self.labels(whole, index);
             self.shows::<Consult>(caller, dossier, now, index, labels)
                 || self.shows::<Retrieve>(caller, dossier, now, index, labels)
                 || self.shows::<Deposit>(caller, dossier, now, index, labels)
         };
-        whole.iter().enumerate().map(shows).collect()
+        (0..whole.len()).map(shows).collect()
+    }
+
+    /// Of a document, and those that last of what replaced it.
+    fn labels(&self, whole: &[Option<Named>], index: usize) -> BTreeSet<VisibilityLabel> {
+        let mut labels = whole[index].as_ref().expect("everything is there").labels.clone();
+        labels.extend(self.pair.documents[index].masked.then_some(VisibilityLabel::MasquePs));
+        let newer =
+            (index + 1..whole.len()).filter(|newer| self.relations[*newer] == Some((RelationKind::Replaces, index)));
+        for newer in newer {
+            let of_newer = self.labels(whole, newer);
+            labels.extend(of_newer.into_iter().filter(|label| *label != VisibilityLabel::InvisiblePatient));
+        }
+        labels
     }
 
     fn shows<A: Act>(
@@ -323,12 +336,10 @@ impl<'w> Plot<'w> {
         let (gateway, spec) = (&self.worlds.whole.gateway, &self.pair.documents[index]);
         let (system, code) = TYPES[spec.kind];
         let class = gateway.terminology.class_of(&Code::new(system, code)).expect("a class");
-        let masked = spec.masked.then_some(VisibilityLabel::MasquePs);
-        let labels = labels.iter().copied().chain(masked).collect();
         let facts = EntryFacts {
             own: self.belongs(index, &self.outsider),
             status: carnet::domain::status::AvailabilityStatus::Approved,
-            labels: &labels,
+            labels,
             class_code: &class.code,
             type_code: code,
             specialties: &BTreeSet::new(),

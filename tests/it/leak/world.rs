@@ -144,7 +144,7 @@ impl Worlds {
         }
         request = request.header("x-purpose-of-use", outsider.purpose).header("x-access-reason", REASON);
         if outsider.who == Who::Portal {
-            request = request.header("x-on-behalf-of", session(patient));
+            request = request.header("x-on-behalf-of", session(patient)).header("x-portal-user", "patient");
         }
         let request = request.body(Body::from(sent.body.clone())).expect("a request");
         self.trips.take();

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::value_set::Terminology;
 use crate::fhir::read::json_to_xml;
 use crate::fhir::resource::sample;
-use crate::journal::event::{Connection, Outcome, Subject};
+use crate::journal::event::{Change, Connection, Outcome, Subject};
 
 fn mention(title: &str) -> EntryMention {
     EntryMention {
@@ -32,6 +32,7 @@ fn trace(action: Action, result: Outcome, documents: usize) -> Trace {
         dossier: Subject::Dossier("d".to_owned()),
         result,
         entries: vec![mention("Lettre & \"suite\" <1>"); documents],
+        change: Change::None,
         token: StatedToken::None,
     };
     Trace { id: uuid::Uuid::nil(), event, patient: Some(sample::ins()) }
