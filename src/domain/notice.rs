@@ -19,6 +19,8 @@ pub struct Notice {
     pub at: Timestamp,
     /// Not sent before.
     pub due: Timestamp,
+    /// Told of in the journal as that was: legal representatives are not shown a secret connection, nor its notice.
+    pub is_secret: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub struct EmergencyAccess {
     pub dossier: DossierId,
     pub caller: PsIdNat,
     pub at: Timestamp,
+    /// "Connexion secrète" (J64).
+    pub is_secret: bool,
 }
 
 impl EmergencyAccess {
@@ -69,6 +73,7 @@ impl EmergencyAccess {
                 addressee,
                 at: self.at,
                 due: self.at,
+                is_secret: self.is_secret,
             })
             .collect()
     }
@@ -85,6 +90,7 @@ impl Notice {
             addressee: Addressee::Patient(dossier),
             at: since,
             due: since.saturating_add(ADVICE_AFTER).unwrap_or(since),
+            is_secret: false,
         }
     }
 }
@@ -161,7 +167,8 @@ mod tests {
     }
 
     fn access(dossier: &Dossier, caller: &str, instant: &str) -> EmergencyAccess {
-        EmergencyAccess { kind: NoticeKind::BrisDeGlace, dossier: dossier.id, caller: ps(caller), at: at(instant) }
+        let (kind, is_secret) = (NoticeKind::BrisDeGlace, false);
+        EmergencyAccess { kind, dossier: dossier.id, caller: ps(caller), at: at(instant), is_secret }
     }
 
     #[test]

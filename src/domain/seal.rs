@@ -26,7 +26,7 @@ pub struct LineOfRecord<'a> {
 }
 
 /// The end of the chain over all lines at some moment: who knows it notices any change before it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Head {
     /// Of the last line.
     pub position: i64,
@@ -37,7 +37,7 @@ pub struct Head {
 }
 
 /// A head and who vouches for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SignedHead {
     pub head: Head,
     pub key_id: String,

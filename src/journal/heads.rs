@@ -4,16 +4,27 @@
 use std::path::Path;
 
 use super::heads_file::LockedFile;
-use crate::store::journal::heads::{keep_current, list_kept};
+use crate::store::journal::heads::{check_current_is_last, keep_current, list_kept};
 use crate::store::{Error, Store};
 
 /// Keeps the current head, if lines came since the last one, and brings the file up to what the database has: also with
 /// heads that another gateway kept, or that were kept when the file could not be written.
+///
+/// Errors: the current head is behind one that was kept: the database, or its head, was put back.
 pub async fn keep(store: &Store, file: &Path) -> Result<(), Error> {
-    store.write("keep_head", |tx| Box::pin(keep_current(tx))).await?;
     let path = file.to_owned();
     let identity = store.identity();
-    let mut file = blocking(move || LockedFile::open(&path, identity)).await?;
+    let opened = blocking(move || LockedFile::open(&path, identity)).await;
+    // Under the lock: whatever is in the file was in the database before.
+    let filed = opened.as_ref().map_or(0, LockedFile::last);
+    let keep = store.write("keep_head", move |tx| {
+        Box::pin(async move {
+            check_current_is_last(tx, filed).await?;
+            keep_current(tx).await
+        })
+    });
+    keep.await?;
+    let mut file = opened?;
     loop {
         let after = file.last();
         let heads = store.read("list_heads", move |tx| Box::pin(list_kept(tx, after, i64::MAX, HEADS_AT_ONCE))).await?;

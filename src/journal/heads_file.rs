@@ -1,7 +1,8 @@
 //! The file of signed heads: one JSON object a line, appended and synced, never rewritten.
 //!
 //! A line that a crash cut short is written once more behind it; a line counts when it is, byte for byte, what is
-//! written for the head that it holds.
+//! written for the head that it holds. Heads of another journal that the same key signed are told apart from noise: a
+//! database that was replaced by a new one leaves them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::domain::seal::{Head, SignedHead};
 use crate::domain::sha::{hex, unhex};
+use crate::store::journal::key::PublicKey;
 
 /// The file while it is this process's to append to.
 pub(super) struct LockedFile {
@@ -26,7 +28,10 @@ pub(super) struct LockedFile {
 pub(super) struct Heads {
     lines: io::Lines<BufReader<io::Take<File>>>,
     store: Uuid,
-    /// Lines that hold no head of this database.
+    key: PublicKey,
+    /// Whether the key signed heads of another journal, too.
+    pub(super) has_others: bool,
+    /// Lines that hold no head of this key.
     pub(super) unreadable: u64,
 }
 
@@ -43,8 +48,8 @@ impl LockedFile {
             file.write_all(b"\n")?;
         }
         let mut lines = end.split(|byte| *byte == b'\n').rev();
-        let last = lines.find_map(|line| read(str::from_utf8(line).ok()?, store));
-        Ok(Self { file, store, last: last.map_or(0, |signed| signed.head.position) })
+        let last = lines.find_map(|line| read(str::from_utf8(line).ok()?).filter(|(of, _)| *of == store));
+        Ok(Self { file, store, last: last.map_or(0, |(_, signed)| signed.head.position) })
     }
 
     pub(super) fn last(&self) -> i64 {
@@ -67,14 +72,15 @@ impl LockedFile {
 
 impl Heads {
     /// None where there is no such file.
-    pub(super) fn open(path: &Path, store: Uuid) -> io::Result<Option<Self>> {
+    pub(super) fn open(path: &Path, store: Uuid, key: PublicKey) -> io::Result<Option<Self>> {
         let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let bytes = file.metadata()?.len();
-        Ok(Some(Self { lines: BufReader::new(file.take(bytes)).lines(), store, unreadable: 0 }))
+        let lines = BufReader::new(file.take(bytes)).lines();
+        Ok(Some(Self { lines, store, key, has_others: false, unreadable: 0 }))
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<SignedHead>> {
@@ -85,9 +91,10 @@ impl Heads {
                 Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
                 Err(error) => return Err(error),
             };
-            match read(&line, self.store) {
-                Some(signed) => return Ok(Some(signed)),
-                None => self.unreadable += 1,
+            match read(&line) {
+                Some((store, signed)) if store == self.store => return Ok(Some(signed)),
+                Some((store, signed)) if self.key.verifies(store, &signed) => self.has_others = true,
+                _ => self.unreadable += 1,
             }
         }
         Ok(None)
@@ -120,11 +127,13 @@ fn write(signed: &SignedHead, store: Uuid) -> io::Result<String> {
     Ok(serde_json::to_string(&line)?)
 }
 
-fn read(text: &str, store: Uuid) -> Option<SignedHead> {
+/// A head, and the database that it is of.
+fn read(text: &str) -> Option<(Uuid, SignedHead)> {
     let line: Line = serde_json::from_str(text).ok()?;
     let head = Head { position: line.position, seal: unhex(&line.seal)?, at_us: line.at_us };
     let signed = SignedHead { head, key_id: line.key, signature: unhex(&line.signature)? };
-    (write(&signed, store).ok()? == text).then_some(signed)
+    let store = line.store.parse().ok()?;
+    (write(&signed, store).ok()? == text).then_some((store, signed))
 }
 
 #[cfg(test)]
@@ -136,8 +145,17 @@ mod tests {
         SignedHead { head, key_id: "0123456789abcdef".to_owned(), signature: vec![9; 64] }
     }
 
+    /// Source: RFC 8410 section 10.1.
+    const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+";
+
     fn positions(path: &Path) -> (Vec<i64>, u64) {
-        let mut heads = Heads::open(path, Uuid::nil()).unwrap().unwrap();
+        let key = path.with_extension("pub");
+        std::fs::write(&key, PUBLIC_KEY).unwrap();
+        let key = PublicKey::read(&key).unwrap();
+        let mut heads = Heads::open(path, Uuid::nil(), key).unwrap().unwrap();
         let mut positions = Vec::new();
         while let Some(signed) = heads.next().unwrap() {
             positions.push(signed.head.position);
@@ -161,13 +179,13 @@ mod tests {
     #[test]
     fn any_byte_that_is_changed_takes_a_head_away_or_changes_it() {
         let whole = write(&signed(1), Uuid::nil()).unwrap();
-        assert_eq!(read(&whole, Uuid::nil()), Some(signed(1)));
+        assert_eq!(read(&whole), Some((Uuid::nil(), signed(1))));
         for byte in 0..whole.len() {
             for bit in 0..8 {
                 let mut changed = whole.clone().into_bytes();
                 changed[byte] ^= 1 << bit;
-                let read = String::from_utf8(changed).ok().and_then(|line| read(&line, Uuid::nil()));
-                assert_ne!(read, Some(signed(1)), "byte {byte}, bit {bit}");
+                let read = String::from_utf8(changed).ok().and_then(|line| read(&line));
+                assert_ne!(read, Some((Uuid::nil(), signed(1))), "byte {byte}, bit {bit}");
             }
         }
     }
@@ -178,6 +196,7 @@ mod tests {
         let path = folder.path().join("heads.jsonl");
         LockedFile::open(&path, Uuid::max()).unwrap().append(&[signed(1)]).unwrap();
         assert_eq!(positions(&path), (Vec::new(), 1));
-        assert!(Heads::open(&folder.path().join("none"), Uuid::nil()).unwrap().is_none());
+        let key = PublicKey::read(&path.with_extension("pub")).unwrap();
+        assert!(Heads::open(&folder.path().join("none"), Uuid::nil(), key).unwrap().is_none());
     }
 }

@@ -2,8 +2,13 @@
 //!
 //! A task reads lines after a cursor in the database, so that nothing waits for the repository and nothing is lost to
 //! its absence. Syslog has no receipts: each batch has a connection of its own, which ends with the close_notify of
-//! both sides (RFC 5425 section 4.4), and only when the receiver's has come does the cursor move. Every line arrives, in
-//! order; after a failure some come twice. Of several gateways on a database, the one with the lease sends.
+//! both sides (RFC 5425 section 4.4), and only when the receiver's end has come does the cursor move. Every line arrives,
+//! in order; after a failure some come twice. Of several gateways on a database, the one with the lease sends.
+//!
+//! Receivers there are (rsyslog with GnuTLS) that close without a close_notify of their own: once ours is out, an end of
+//! the TCP connection without an error is taken for theirs. Either end proves that the receiver's machine took the bytes
+//! and that the receiver closed, not that it kept them. Only close_notify is authenticated: without it, whoever controls
+//! the network can fake the end and have lines not sent again; a reset, an end before ours, or silence never count.
 //!
 //! Refuses to know what a message says.
 
@@ -11,6 +16,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use jiff::SignedDuration;
 use metrics::{counter, gauge};
 use rustls::ClientConfig;
@@ -164,11 +170,22 @@ impl Receiver {
         for line in lines {
             stream.write_all(&frame(source, line.position, &line.line, line.patient.as_ref())?).await?;
         }
-        stream.shutdown().await?;
-        // A receiver has nothing to say but its end; without close_notify, the end could be anybody's.
         let mut unwanted = [0; 512];
-        while stream.read(&mut unwanted).await? > 0 {}
-        Ok(())
+        if let Some(said) = stream.read(&mut unwanted).now_or_never()
+            && said? == 0
+        {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it ended before the lines did"));
+        }
+        stream.shutdown().await?;
+        // A receiver has nothing to say but its end.
+        loop {
+            match stream.read(&mut unwanted).await {
+                Ok(0) => return Ok(()),
+                // TCP's end, without close_notify.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                read => read?,
+            };
+        }
     }
 }
 

@@ -7,10 +7,12 @@
 //!
 //! What each piece of evidence is good for: the chains find what was changed without sealing anew; the current head
 //! finds a tail that was cut off; kept heads and their signatures find chains that were sealed anew without the key;
-//! the file of heads, shipped elsewhere, finds what was rewritten with the key, or put back to an earlier state.
+//! the file of heads, shipped elsewhere, finds what was rewritten with the key, put back to an earlier state, or replaced
+//! by a new journal of the same key. Whoever ships it may repeat heads: one that was met before says nothing new.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -93,12 +95,14 @@ pub enum Problem {
     FileHeadDiffers,
     FileHeadOutOfOrder,
     FileAhead,
+    FileOfAnotherJournal,
+    FileWithoutHeads,
 }
 
 /// Walks all lines.
 pub async fn verify(store: &Store, evidence: &Evidence) -> Result<Verdict, Error> {
     // The file first: whatever is in it was in the database before.
-    let file = FileHeads::open(&evidence.heads_file, store.identity())?;
+    let file = FileHeads::open(evidence, store.identity())?;
     let ending = store
         .read("journal_verify", |tx| {
             Box::pin(async move {
@@ -188,6 +192,12 @@ impl Problem {
             Self::FileHeadDiffers => "a head in the file does not fit the line: the journal was sealed anew",
             Self::FileHeadOutOfOrder => "the heads in the file are out of order",
             Self::FileAhead => "the file knows heads of lines from here on: the journal was cut off or put back",
+            Self::FileOfAnotherJournal => {
+                "the file holds heads that the key signed for another journal: this database is not the one it was"
+            }
+            Self::FileWithoutHeads => {
+                "the file is not empty, and holds no head of this journal: it is another's, or destroyed"
+            }
         }
     }
 }
@@ -346,6 +356,9 @@ impl Walk<'_> {
             };
             return Err(place.into());
         }
+        if let Some(problem) = self.file.problem() {
+            return Err(Break::without_line(1, problem).into());
+        }
         match ending.extent {
             Some(Extent { first, .. }) if first < 1 => {
                 Err(Break::without_line(first, Problem::LineBeforeTheFirst).into())
@@ -360,13 +373,17 @@ struct FileHeads {
     heads: Option<Heads>,
     next: Option<SignedHead>,
     met: u64,
+    /// Hashes of those that were met, under keys of this walk.
+    seen: HashSet<u64>,
+    hashes: RandomState,
 }
 
 impl FileHeads {
-    fn open(path: &Path, store: Uuid) -> Result<Self, Error> {
-        let mut heads = Heads::open(path, store)?;
-        let next = heads.as_mut().map(Heads::next).transpose()?.flatten();
-        Ok(Self { heads, next, met: 0 })
+    fn open(evidence: &Evidence, store: Uuid) -> Result<Self, Error> {
+        let heads = Heads::open(&evidence.heads_file, store, evidence.key.clone())?;
+        let mut file = Self { heads, next: None, met: 0, seen: HashSet::new(), hashes: RandomState::new() };
+        file.read()?;
+        Ok(file)
     }
 
     fn position(&self) -> Option<i64> {
@@ -375,12 +392,29 @@ impl FileHeads {
 
     fn step(&mut self) -> Result<(), Stop> {
         self.met += 1;
-        self.next = self.heads.as_mut().map(Heads::next).transpose().map_err(Error::from)?.flatten();
+        self.seen.extend(self.next.take().map(|signed| self.hashes.hash_one(signed)));
+        self.read().map_err(Stop::from)
+    }
+
+    fn read(&mut self) -> Result<(), Error> {
+        let Some(heads) = &mut self.heads else { return Ok(()) };
+        self.next = heads.next()?;
+        while self.next.as_ref().is_some_and(|signed| self.seen.contains(&self.hashes.hash_one(signed))) {
+            self.next = heads.next()?;
+        }
         Ok(())
     }
 
     fn unreadable(&self) -> u64 {
         self.heads.as_ref().map_or(0, |heads| heads.unreadable)
+    }
+
+    /// What is wrong with the file as a whole, once it is read.
+    fn problem(&self) -> Option<Problem> {
+        if self.heads.as_ref().is_some_and(|heads| heads.has_others) {
+            return Some(Problem::FileOfAnotherJournal);
+        }
+        (self.met == 0 && self.unreadable() > 0).then_some(Problem::FileWithoutHeads)
     }
 }
 

@@ -64,10 +64,9 @@ mod tests {
     #[test]
     fn a_mail_is_ascii_in_short_lines_and_reads_back() {
         let at: Timestamp = "2026-11-22T05:12:00Z".parse().unwrap();
-        let (id, dossier) = (NoticeId::new(), DossierId::new());
-        let addressee = Addressee::Patient(dossier);
-        let notice =
-            Notice { id, dossier, kind: NoticeKind::BrisDeGlace, occasion: String::new(), addressee, at, due: at };
+        let (id, dossier, kind) = (NoticeId::new(), DossierId::new(), NoticeKind::BrisDeGlace);
+        let (addressee, occasion) = (Addressee::Patient(dossier), String::new());
+        let notice = Notice { id, dossier, kind, occasion, addressee, at, due: at, is_secret: false };
         let (from, to) = ("dmp@hopital.fr".parse().unwrap(), "patient@exemple.fr".parse().unwrap());
         let mail = message_of(&notice, &from, &to, at);
         assert!(mail.is_ascii() && mail.ends_with("\r\n"));

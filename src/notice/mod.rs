@@ -3,7 +3,7 @@
 //! A notice is a row, written in the write of what it tells of; a sender in each gateway empties them. Nothing is lost:
 //! a row stays until the relay took its mail. Nothing is sent twice: one gateway at a time holds a row. Between the
 //! relay's last 250 and the row that says so lies the one doubt that SMTP leaves: a crash there sends the mail again,
-//! under the same Message-ID.
+//! under the same Message-ID. A database that takes no such row is no reason to: the sender remembers what was taken.
 
 mod message;
 pub mod sender;
@@ -19,6 +19,7 @@ use crate::access::decide::{Act, Permit, RuleId};
 use crate::domain::ids::{DossierId, LogicalId};
 use crate::domain::notice::{Addressee, EmergencyAccess, Notice, NoticeKind};
 use crate::identity::caller::Caller;
+use crate::identity::statement::AccessVisibility;
 use crate::store::{Error, Tx, dossier, outbox};
 
 /// Rung when this process wrote a notice, so that its sender need not wait for its next look.
@@ -43,8 +44,9 @@ pub fn emergency<A: Act>(permit: &Permit<A>, caller: &Caller, at: Timestamp) -> 
         RuleId::Centre15 => NoticeKind::Centre15,
         _ => return None,
     };
+    let is_secret = caller.visibility() == AccessVisibility::HiddenFromLegalRepresentatives;
     let caller = caller.professional_id()?.clone();
-    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller, at })
+    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller, at, is_secret })
 }
 
 /// Tells the patient and each médecin traitant of an access, in the write of its journal line.

@@ -2,7 +2,9 @@
 //!
 //! Refuses to know who wrote a notice and why. No request waits for it: it has the writes and the time that are left.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
@@ -15,11 +17,14 @@ use super::message::message_of;
 use super::smtp::{LAST_REPLY_WAIT_S, Relay, Undelivered};
 use crate::clock::{Clock, new_uuid};
 use crate::config::Mail;
+use crate::domain::ids::NoticeId;
 use crate::domain::notice::{Addressee, Notice};
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Actor, Change, Connection, Event, Outcome, StatedPurpose, StatedToken, Subject};
+use crate::journal::event::{
+    Action, Actor, Change, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, Subject,
+};
 use crate::refusal::Fault;
-use crate::store::outbox::{Claimed, claim, give_back, is_any_due, mark_sent, tally};
+use crate::store::outbox::{Claimed, NamedDocument, claim, find_document, give_back, is_any_due, mark_sent, tally};
 use crate::store::{Error, Store};
 
 /// Sends the notices of one database, beside the senders of the other gateways on it.
@@ -28,6 +33,8 @@ pub struct Sender {
     clock: Clock,
     settings: Mail,
     relay: Option<Relay>,
+    /// What the relay took and the database does not know yet: never to be sent again.
+    taken: Mutex<HashSet<NoticeId>>,
     /// So that senders which meet the same failure do not come back together.
     seed: Uuid,
 }
@@ -49,7 +56,7 @@ impl Sender {
     /// Reads roots and password. A fault is about the settings.
     pub fn new(store: Store, clock: Clock, settings: &Mail) -> Result<Self, Fault> {
         let relay = Relay::new(settings).map_err(|error| Fault::new("mail", error))?;
-        Ok(Self { store, clock, settings: settings.clone(), relay, seed: new_uuid() })
+        Ok(Self { store, clock, settings: settings.clone(), relay, taken: Mutex::default(), seed: new_uuid() })
     }
 
     /// Whether a relay is configured.
@@ -111,19 +118,23 @@ impl Sender {
         if !is_due {
             return Ok(Round::Idle);
         }
-        let until = later(now, self.lease_s());
+        let (begun, until) = (Instant::now(), later(now, self.lease_s()));
         let claimed = self.store.write("outbox_claim", move |tx| Box::pin(claim(tx, now, until))).await?;
         let Some(claimed) = claimed else { return Ok(Round::Idle) };
         bell.ring();
-        self.deliver(relay, &claimed).await
+        if self.taken().contains(&claimed.notice.id) {
+            return self.note_sent(&claimed, begun).await.map(|()| Round::Sent);
+        }
+        self.deliver(relay, &claimed, begun).await
     }
 
     /// Sends one mail and writes down what became of it.
-    async fn deliver(&self, relay: &Relay, claimed: &Claimed) -> Result<Round, Error> {
+    async fn deliver(&self, relay: &Relay, claimed: &Claimed, begun: Instant) -> Result<Round, Error> {
         let message = message_of(&claimed.notice, &relay.from, &claimed.address, self.clock.now());
         let Err(undelivered) = relay.send(&claimed.address, &message).await else {
             counter!("carnet_notices_sent_total").increment(1);
-            return self.note_sent(claimed).await.map(|()| Round::Sent);
+            self.taken().insert(claimed.notice.id);
+            return self.note_sent(claimed, begun).await.map(|()| Round::Sent);
         };
         counter!("carnet_notice_failures_total", "cause" => undelivered.cause().class()).increment(1);
         self.note_failed(claimed, undelivered).await?;
@@ -137,25 +148,34 @@ impl Sender {
     }
 
     /// The row and its journal line, in one commit: what the relay took must not be sent again, so that a database
-    /// which is busy is asked again, for as long as nobody else may claim the row.
-    async fn note_sent(&self, claimed: &Claimed) -> Result<(), Error> {
-        let mut patience = self.lease_s() / AGAIN_AFTER_S;
+    /// which is busy is asked again, for as long as nobody else may claim the row. Where it takes the row not at all,
+    /// this process notes it at its next turn, and sends nothing.
+    async fn note_sent(&self, claimed: &Claimed, begun: Instant) -> Result<(), Error> {
+        let patience = Duration::from_secs(u64::from(self.lease_s() - LEASE_MARGIN_S));
         loop {
             let (notice, now) = (claimed.notice.clone(), self.clock.now());
             let write = self.store.write("outbox_sent", move |tx| {
                 Box::pin(async move {
+                    let document = find_document(tx, &notice).await?;
                     mark_sent(tx, notice.id, now);
-                    record(tx, &event_of(&notice, now))
+                    record(tx, &event_of(&notice, document, now))
                 })
             });
             match write.await {
-                Err(Error::Busy | Error::Full | Error::Commit(_)) if patience > 0 => {
-                    patience -= 1;
+                Err(Error::Busy | Error::Full | Error::Commit(_)) if begun.elapsed() < patience => {
                     tokio::time::sleep(Duration::from_secs(u64::from(AGAIN_AFTER_S))).await;
                 }
-                other => return other,
+                Ok(()) => {
+                    self.taken().remove(&claimed.notice.id);
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<NoticeId>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn note_failed(&self, claimed: &Claimed, undelivered: Undelivered) -> Result<(), Error> {
@@ -205,21 +225,26 @@ impl Sender {
     }
 }
 
-/// "You were told": one line for each mail that the relay took.
-fn event_of(notice: &Notice, now: Timestamp) -> Event {
+/// "You were told": one line for each mail that the relay took. It is seen by whoever may see what it tells of: the
+/// connection, and the document.
+fn event_of(notice: &Notice, document: Option<NamedDocument>, now: Timestamp) -> Event {
     let action = match notice.addressee {
         Addressee::Patient(_) => Action::NotifyPatient,
         Addressee::Professional(_) => Action::NotifyMedecinTraitant,
+    };
+    let mention = |NamedDocument { unique_id, type_code, title }| {
+        let document = notice.occasion.clone();
+        EntryMention { document, unique_id: unique_id.to_string(), type_code, title }
     };
     Event {
         at: now,
         actor: Actor::System,
         purpose: StatedPurpose::NotRead,
-        connection: Connection::Ordinary,
+        connection: if notice.is_secret { Connection::Secret } else { Connection::Ordinary },
         action,
         dossier: Subject::of(notice.dossier),
         result: Outcome::Done { rule: notice.kind.article().to_owned() },
-        entries: Vec::new(),
+        entries: document.map(mention).into_iter().collect(),
         change: Change::None,
         token: StatedToken::None,
     }

@@ -118,7 +118,7 @@ mod tests {
     fn notice(kind: NoticeKind, addressee: Addressee) -> Notice {
         let (id, dossier, at) = (NoticeId::new(), DossierId::new(), at("2026-11-22T05:12:00Z"));
         let occasion = format!("1 810000000045 {}", LogicalId::new());
-        Notice { id, dossier, kind, occasion, addressee, at, due: at }
+        Notice { id, dossier, kind, occasion, addressee, at, due: at, is_secret: false }
     }
 
     #[test]

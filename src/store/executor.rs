@@ -325,16 +325,18 @@ fn join(mut statements: impl Iterator<Item = Statement>) -> Statement {
     joined
 }
 
-/// `$1` becomes `$4` behind three parameters.
+/// `$1` becomes `$4` behind three parameters; the `$` of a JSON path stays as it is.
 fn push_renumbered(whole: &mut String, text: &str, before: usize) {
     let mut pieces = text.split('$');
     whole.push_str(pieces.next().unwrap_or_default());
     for piece in pieces {
         let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = piece.split_at(digits);
-        let number: usize = number.parse().unwrap_or_default();
         // Writing to a text cannot fail.
-        let _ = write!(whole, "${}{rest}", before + number);
+        let _ = match number.parse::<usize>() {
+            Ok(number) => write!(whole, "${}{rest}", before + number),
+            Err(_) => write!(whole, "${piece}"),
+        };
     }
 }
 
@@ -439,10 +441,10 @@ mod tests {
             params: params.iter().map(|n| (*n).into()).collect(),
         };
         let joined = join(
-            [statement("A $1, $2", &[10, 20]), statement("B", &[]), statement("C $2 = $1 OR $1", &[30, 40])]
+            [statement("A $1, $2", &[10, 20]), statement("B", &[]), statement("C $2 ->> '$.a$' = $1 OR $1", &[30, 40])]
                 .into_iter(),
         );
-        assert_eq!(joined.text, "A $1, $2;\nB;\nC $4 = $3 OR $3");
+        assert_eq!(joined.text, "A $1, $2;\nB;\nC $4 ->> '$.a$' = $3 OR $3");
         assert_eq!(joined.params.len(), 4);
     }
 }

@@ -145,7 +145,12 @@ async fn commit(connection: &mut SqliteConnection, sealer: &mut Sealer, batch: &
         }
     };
     match outcome {
-        Ok(()) => held.into_iter().for_each(|done| drop(done.send(Ok(())))),
+        Ok(()) => {
+            sealer.committed();
+            for done in held {
+                drop(done.send(Ok(())));
+            }
+        }
         Err(error) => {
             counter!("carnet_store_commit_failures_total").increment(1);
             for done in held.into_iter().chain(waiting.map(|queued| queued.done)) {

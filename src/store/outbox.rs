@@ -11,7 +11,7 @@ use super::dossier::instant;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use crate::clock::new_uuid;
-use crate::domain::ids::{DossierId, NoticeId};
+use crate::domain::ids::{DossierId, NoticeId, UniqueId};
 use crate::domain::mail_address::MailAddress;
 use crate::domain::notice::{Addressee, Notice, NoticeKind};
 
@@ -23,6 +23,14 @@ pub struct Claimed {
     /// That failed before this one.
     pub attempts: u32,
     pub lease: Uuid,
+}
+
+/// What a journal line says of a document beside its id.
+#[derive(Debug)]
+pub struct NamedDocument {
+    pub unique_id: UniqueId,
+    pub type_code: String,
+    pub title: String,
 }
 
 /// Why a notice waits: it is its turn; not yet; nobody knows where to; an attempt failed; the relay refused it for good.
@@ -39,6 +47,7 @@ pub fn insert(tx: &mut Tx<'_>, notice: &Notice) {
         notice.addressee.number().into(),
         notice.at.into(),
         notice.due.into(),
+        u32::from(notice.is_secret).into(),
     ];
     tx.write(INSERT, params);
 }
@@ -100,6 +109,17 @@ pub fn mark_sent(tx: &mut Tx<'_>, id: NoticeId, now: Timestamp) {
     tx.write(MARK_SENT, vec![id.to_string().into(), now.into()]);
 }
 
+/// The document that the advice `notice` is about, as it is called now; none where it is about none.
+pub async fn find_document(tx: &mut Tx<'_>, notice: &Notice) -> Result<Option<NamedDocument>, Error> {
+    if notice.kind != NoticeKind::InvisibleDocument {
+        return Ok(None);
+    }
+    let row = tx.fetch_optional(FIND_DOCUMENT, vec![notice.occasion.as_str().into()]).await?;
+    let Some(row) = row else { return Ok(None) };
+    let unique_id = row.text(0)?.parse().map_err(|error| Error::inconsistent("document_entry", error))?;
+    Ok(Some(NamedDocument { unique_id, type_code: row.text(1)?, title: row.text(2)? }))
+}
+
 /// Gives a claimed notice back, for another attempt at `next`.
 pub fn give_back(tx: &mut Tx<'_>, claimed: &Claimed, next: Timestamp, attempts: u32, failure: &str) {
     let (id, lease) = (claimed.notice.id.to_string(), claimed.lease.to_string());
@@ -135,16 +155,18 @@ fn read(row: &Row, lease: Uuid) -> Result<Claimed, Error> {
         addressee,
         at: instant("outbox", row.integer(6)?)?,
         due: instant("outbox", row.integer(7)?)?,
+        is_secret: row.integer(10)? != 0,
     };
     let address = row.text(ADDRESS)?.parse().map_err(|error| Error::inconsistent("contact", error))?;
     Ok(Claimed { notice, address, attempts: u32::try_from(row.integer(9)?).unwrap_or(u32::MAX), lease })
 }
 
 const INSERT: &str = "-- store::outbox::insert
-INSERT INTO outbox (notice_id, dossier_id, kind, occasion, addressee_kind, addressee, at_us, due_us, state, next_us, attempts)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'waiting', $8, 0)
+INSERT INTO outbox (notice_id, dossier_id, kind, occasion, addressee_kind, addressee, at_us, due_us, secret, state, next_us,
+  attempts)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'waiting', $8, 0)
 ON CONFLICT (addressee_kind, addressee, dossier_id, kind, occasion) DO UPDATE SET
-  at_us = excluded.at_us, due_us = excluded.due_us, next_us = excluded.next_us, state = 'waiting', ended_us = NULL
+  at_us = excluded.at_us, due_us = excluded.due_us, secret = excluded.secret, next_us = excluded.next_us, state = 'waiting', ended_us = NULL
 WHERE outbox.state = 'cancelled'";
 
 const CANCEL: &str = "-- store::outbox::cancel
@@ -164,7 +186,8 @@ const IS_ANY_DUE: &str = "-- store::outbox::is_any_due
 SELECT 1 FROM outbox WHERE next_us <= $1 LIMIT 1";
 
 const FIND_DUE: &str = "-- store::outbox::find_due
-SELECT o.notice_id, o.dossier_id, o.kind, o.occasion, o.addressee_kind, o.addressee, o.at_us, o.due_us, c.mail, o.attempts
+SELECT o.notice_id, o.dossier_id, o.kind, o.occasion, o.addressee_kind, o.addressee, o.at_us, o.due_us, c.mail, o.attempts,
+  o.secret
 FROM outbox o LEFT JOIN contact c ON c.addressee_kind = o.addressee_kind AND c.addressee = o.addressee
 WHERE o.next_us <= $1 ORDER BY o.next_us LIMIT 1";
 
@@ -181,6 +204,9 @@ WHERE next_us <= $1 AND NOT EXISTS
 
 const MARK_SENT: &str = "-- store::outbox::mark_sent
 UPDATE outbox SET state = 'sent', next_us = NULL, lease = NULL, ended_us = $2 WHERE notice_id = $1";
+
+const FIND_DOCUMENT: &str = "-- store::outbox::find_document
+SELECT unique_id, type_code, title FROM document_entry WHERE logical_id = $1";
 
 const GIVE_BACK: &str = "-- store::outbox::give_back
 UPDATE outbox SET state = 'waiting', lease = NULL, next_us = $3, attempts = $4, last_failure = $5

@@ -35,8 +35,10 @@ const HUNG_UP: &str = "hung up";
 #[derive(Clone, Copy)]
 enum Temper {
     Obliging,
-    /// Reads the first connection and vanishes without a word, as one that crashed.
+    /// Reads the first connection and resets it, as one that crashed.
     CrashesOnce,
+    /// Closes without a close_notify of its own, as rsyslog with GnuTLS does.
+    Terse,
 }
 
 impl Repository {
@@ -46,10 +48,13 @@ impl Repository {
         let (sender, messages) = mpsc::unbounded_channel();
         let acceptor = TlsAcceptor::from(Arc::new(server_config()));
         let task = tokio::spawn(async move {
-            let mut crashes = matches!(temper, Temper::CrashesOnce);
+            let mut temper = temper;
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                take(&acceptor, stream, &sender, std::mem::take(&mut crashes)).await;
+                take(&acceptor, stream, &sender, temper).await;
+                if let Temper::CrashesOnce = temper {
+                    temper = Temper::Obliging;
+                }
             }
         });
         Self { address, messages, task }
@@ -79,19 +84,24 @@ impl Drop for Repository {
     }
 }
 
-async fn take(acceptor: &TlsAcceptor, stream: TcpStream, sender: &mpsc::UnboundedSender<String>, crashes: bool) {
+async fn take(acceptor: &TlsAcceptor, stream: TcpStream, sender: &mpsc::UnboundedSender<String>, temper: Temper) {
     let Ok(mut stream) = acceptor.accept(stream).await else {
         return sender.send(HUNG_UP.to_owned()).unwrap();
     };
     let mut received = Vec::new();
-    if stream.read_to_end(&mut received).await.is_err() || crashes {
+    if stream.read_to_end(&mut received).await.is_err() {
         return;
+    }
+    if let Temper::CrashesOnce = temper {
+        return stream.get_ref().0.set_zero_linger().unwrap();
     }
     for message in messages(&received) {
         sender.send(message).unwrap();
     }
-    // A gateway that stops does not wait for it.
-    let _ = stream.shutdown().await;
+    if let Temper::Obliging = temper {
+        // A gateway that stops does not wait for it.
+        let _ = stream.shutdown().await;
+    }
 }
 
 /// The messages of RFC 5425 frames.
@@ -172,6 +182,17 @@ async fn what_nobody_took_waits_and_nothing_waits_for_it() {
     let first = repository.next().await;
     assert!(first.contains("IHE+RFC-3881") && first.contains("csd-code=\"open_dossier\""), "{first}");
     assert_eq!(repository.next_actions(2).await, ["open_dossier", "deposit"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_closes_without_close_notify_is_sent_each_line_once() {
+    let mut repository = Repository::start(Temper::Terse).await;
+    let (gateway, _folder) = gateway_towards(&repository.address, file("server-ca.pem")).await;
+    let hospital = gateway.hospital();
+    hospital.deposited(&Document::discharge_letter()).await;
+    assert_eq!(repository.next_actions(3).await, ["open_dossier", "open_dossier", "deposit"]);
+    hospital.found("").await;
+    assert_eq!(repository.next_actions(1).await, ["search"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

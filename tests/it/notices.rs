@@ -7,6 +7,7 @@ use std::sync::Arc;
 use carnet::clock::Clock;
 use carnet::config::Config;
 use carnet::domain::confidentiality::VisibilityLabel;
+use carnet::journal::event::Action;
 use carnet::notice::Bell;
 use carnet::notice::sender::{Round, Sender};
 use carnet::operation::contact::ContactOf;
@@ -289,6 +290,11 @@ async fn advice_on_an_invisible_document_is_sent_after_two_weeks_and_not_before(
     assert_eq!((mails.len(), mails[0].to.as_str()), (1, PATIENTS_ADDRESS));
     assert!(mails[0].body().contains("prendre rendez-vous"), "{}", mails[0].body());
     assert_eq!(told(&gateway).await, ["notify_patient"]);
+    // Its line names the document, so that it is there for whoever may see that.
+    let lines = gateway.gateway().list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
+    let of = |action| &lines.iter().find(|(_, event)| event.action == action).unwrap().1.entries;
+    assert_eq!(of(Action::NotifyPatient).len(), 1);
+    assert_eq!(of(Action::NotifyPatient), of(Action::Deposit));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,17 +157,18 @@ async fn the_file_of_heads_is_held_against_the_database() {
     let here = "\"position\":6";
     for (text, position, problem) in [
         (format!("{second}\n{first}\n"), 3, Problem::FileHeadOutOfOrder),
-        (format!("{first}\n{first}\n{second}\n"), 3, Problem::FileHeadOutOfOrder),
         (format!("{first}\n{}\n", second.replace(here, "\"position\":5")), 5, Problem::FileHeadSignature),
         (format!("{first}\n{}\n", second.replace(here, "\"position\":12")), 6, Problem::FileHeadMissing),
         (format!("{whole}{}\n", second.replace(here, "\"position\":12")), 12, Problem::FileHeadSignature),
+        ("nothing\n".to_owned(), 1, Problem::FileWithoutHeads),
     ] {
         std::fs::write(&path, &text).expect("file");
         let place = desk.broken().await;
         assert_eq!((place.position, place.problem), (position, problem), "{text}");
     }
-    // One that is behind proves less, and nothing wrong.
-    for (text, known) in [("", 0), (first, 1), (second, 1)] {
+    // One that is behind proves less, and nothing wrong; nor does one that was shipped twice.
+    let twice = format!("{first}\n{whole}{second}\n");
+    for (text, known) in [("", 0), (first, 1), (second, 1), (&twice, 2)] {
         std::fs::write(&path, text).expect("file");
         let verdict = desk.gateway.verify_journal().await.expect("walk");
         assert!(matches!(verdict, Verdict::Intact { heads_in_file, .. } if heads_in_file == known), "{verdict:?}");
@@ -178,6 +179,25 @@ async fn the_file_of_heads_is_held_against_the_database() {
     assert!(again.starts_with(&whole) && again.lines().count() == 3, "{again}");
     desk.run("DELETE FROM journal_signed_head WHERE position = 9").await;
     desk.assert_broken(9, Problem::KeptHeadMissing).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_replaced_by_a_new_one_is_found_out_by_the_heads_of_the_old_one() {
+    let desk = Desk::set_up().await;
+    let shipped = std::fs::read(desk.config.heads_file_path()).expect("heads");
+    let mut config = (*desk.config).clone();
+    config.journal.key = desk.config.journal_key_path();
+    config.journal.heads_file = desk.config.heads_file_path();
+    config.store.database = config.store.database.replace("carnet.db", "new.db");
+    let new = Gateway::open(Arc::new(config), Clock::System).await.expect("gateway");
+    let replaced = Break { position: 1, of_record: None, problem: Problem::FileOfAnotherJournal };
+    // While it is empty; with heads of its own behind those of the old one; against those that were shipped before.
+    assert_eq!(new.verify_journal().await.expect("walk"), Verdict::Broken(replaced.clone()));
+    write_lines(&new).await;
+    assert_eq!(new.verify_journal().await.expect("walk"), Verdict::Broken(replaced.clone()));
+    std::fs::write(desk.config.heads_file_path(), shipped).expect("file");
+    assert_eq!(new.verify_journal().await.expect("walk"), Verdict::Broken(replaced));
+    desk.assert_intact().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -224,6 +244,29 @@ async fn no_line_is_added_behind_a_head_that_somebody_changed() {
     desk.run("DELETE FROM journal WHERE position >= 9").await;
     desk.gateway.show_dossier(&patient()).await.map(drop).expect("the head is good");
     assert_eq!(desk.broken().await, Break { position: 9, of_record: None, problem: Problem::LineMissing });
+}
+
+/// Who can write into the database has good heads at hand: those that were kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_is_put_back_is_not_gone_on_from_and_not_kept() {
+    const PUT_BACK: &str = "DELETE FROM journal WHERE position > 6;
+        UPDATE journal_head SET (position, seal, at_us, signature) =
+        (SELECT position, seal, at_us, signature FROM journal_signed_head WHERE position = 6)";
+    let mut desk = Desk::set_up().await;
+    desk.run(PUT_BACK).await;
+    desk.gateway.show_dossier(&patient()).await.map(drop).expect_err("a commit of this process reached further");
+    desk.restore().await;
+    desk.gateway.show_dossier(&patient()).await.map(drop).expect("as before");
+    desk.gateway.keep_head().await;
+    desk.restore().await;
+    desk.run(PUT_BACK).await;
+    // Another process knows nothing of it; the file does.
+    let other = Gateway::open(Arc::clone(&desk.config), Clock::System).await.expect("gateway");
+    let filed = std::fs::read(desk.config.heads_file_path()).expect("heads");
+    other.show_dossier(&patient()).await.map(drop).expect("line");
+    other.keep_head().await;
+    assert_eq!(std::fs::read(desk.config.heads_file_path()).expect("heads"), filed);
+    assert_eq!(desk.broken().await.problem, Problem::FileAhead);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,12 +9,15 @@ use carnet::identity::caller::Purpose;
 use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
 use carnet::identity::vihf::issue::SigningKey;
 use carnet::identity::vihf::wss;
+use carnet::journal::event::{Action, Connection};
+use carnet::operation::contact::ContactOf;
 use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::support::caller::{Answer, search_path};
 use super::support::gateway::{OTHER_PATIENT, patient, signing_key};
+use super::support::mail_server::MailServer;
 use super::support::{Caller, Document, TestGateway};
 
 const DOCTOR: &str = "810000000011";
@@ -136,6 +139,26 @@ async fn a_structure_names_its_real_user_and_stays_who_answers_for_it() {
     for part in ["\"kind\":\"structure\"", "AUTOMATE", "Automate modèle 3", "\"connection\":\"secret\""] {
         assert!(line.contains(part), "{part}: {line}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_of_a_secret_connection_is_a_line_as_secret_as_the_connection() {
+    let server = MailServer::start().await;
+    let gateway = TestGateway::builder().configured(|config| config.mail = server.settings()).start().await;
+    let contact = ContactOf::Patient(patient());
+    gateway.gateway().set_contact(contact, Some("patient@exemple.fr".parse().unwrap())).await.unwrap();
+    let mut secret = statement(StatedMode::Directe);
+    secret.purpose = Purpose::BrisDeGlace { reason: "inconscient".to_owned() };
+    secret.visibility = AccessVisibility::HiddenFromLegalRepresentatives;
+    let authorization = header(&signing_key(&doctor(), KeyUse::Sign), &secret);
+    let answer = search_with(&gateway.doctor(DOCTOR), &authorization).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    server.has_taken(1).await;
+    let left = gateway.gateway().clone();
+    gateway.running.stop().await.unwrap();
+    let lines = left.list_journal(Some(&patient()), 0, u32::MAX).await.unwrap();
+    let (_, notice) = lines.last().unwrap();
+    assert_eq!((notice.action, notice.connection), (Action::NotifyPatient, Connection::Secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]

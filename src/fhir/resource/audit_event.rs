@@ -376,7 +376,7 @@ fn entities(pattern: Pattern, trace: &Trace) -> Vec<Entity<'_>> {
             query: Some(Absent { extension: [absent("masked")] }),
             ..Entity::default()
         }),
-        Pattern::Update if entries.is_empty() => Some(Entity {
+        Pattern::Update if trace.event.action == Action::SetConsent && entries.is_empty() => Some(Entity {
             what: Some(Reference {
                 kind: Some("Consent"),
                 display: Some("liste des autorisations du dossier".into()),

@@ -14,6 +14,15 @@ pub async fn keep_current(tx: &mut Tx<'_>) -> Result<(), Error> {
     tx.execute(KEEP_CURRENT, Vec::new()).await.map(drop)
 }
 
+/// Errors: the current head is behind `filed`, or behind one that is kept. An earlier state was put back.
+pub async fn check_current_is_last(tx: &mut Tx<'_>, filed: i64) -> Result<(), Error> {
+    let last = find_current(tx).await?.map_or(0, |signed| signed.head.position);
+    match find_kept_outside(tx, last).await? {
+        None if filed <= last => Ok(()),
+        _ => Err(Error::inconsistent("journal_head", "goes back behind heads that were kept")),
+    }
+}
+
 /// Up to `count` kept heads at positions after `after` and up to `last`, in their order.
 pub async fn list_kept(tx: &mut Tx<'_>, after: i64, last: i64, count: u32) -> Result<Vec<SignedHead>, Error> {
     let params = vec![after.into(), last.into(), count.into()];

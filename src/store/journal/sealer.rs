@@ -18,6 +18,10 @@ pub(in crate::store) struct Sealer {
     key: Option<HeadKey>,
     /// The head that this process saw last, and found good.
     known: Option<SignedHead>,
+    /// What it saw in the database, or committed there: no head goes back behind it.
+    reached: i64,
+    /// What the commit under way will reach.
+    reaching: Option<i64>,
 }
 
 /// The ends of the chains that the lines of a batch continue.
@@ -28,13 +32,16 @@ struct Ends {
 
 impl Sealer {
     pub(in crate::store) fn new(store: Uuid, key: Option<HeadKey>, known: Option<SignedHead>) -> Self {
-        Self { store, key, known }
+        let reached = known.as_ref().map_or(0, |signed| signed.head.position);
+        Self { store, key, known, reached, reaching: None }
     }
 
     /// Seals the lines of a batch and hands them, with the new head, to the trip of its commit.
     ///
-    /// Errors: there is no key; the head is not one that our key signed, and signing behind it would make it good.
+    /// Errors: there is no key; the head is not one that our key signed, or an earlier one that was put back, and signing
+    /// behind it would make it good.
     pub(in crate::store) async fn seal(&mut self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        self.reaching = None;
         let lines = std::mem::take(tx.lines());
         let Some(at_us) = lines.last().map(|line| line.at.as_microsecond()) else { return Ok(()) };
         let Some(key) = &self.key else {
@@ -46,6 +53,11 @@ impl Sealer {
         {
             return Err(Error::inconsistent("journal_head", "not signed by the key of this gateway"));
         }
+        let found = ends.head.as_ref().map_or(0, |signed| signed.head.position);
+        if found < self.reached {
+            return Err(Error::inconsistent("journal_head", "goes back behind lines that were committed"));
+        }
+        self.reached = found;
         let (position, seal, rows) = chain(ends, lines);
         let signed = key.sign(self.store, Head { position, seal, at_us })?;
         let mut insert = Composer::new(APPEND);
@@ -55,7 +67,13 @@ impl Sealer {
         tx.wait(heads::SET_CURRENT, heads::params(&signed));
         // Should the commit fail, the head that is found next is looked at like that of another gateway.
         self.known = Some(signed);
+        self.reaching = Some(position);
         Ok(())
+    }
+
+    /// The batch that was sealed last is in the database.
+    pub(in crate::store) fn committed(&mut self) {
+        self.reached = self.reaching.take().unwrap_or(self.reached);
     }
 }
 

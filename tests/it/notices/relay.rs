@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use carnet::config::{Mail, RelaySecurity};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
 
 use super::*;
 use crate::support::gateway::free_address;
@@ -108,6 +110,27 @@ async fn a_notice_whose_sender_died_is_sent_by_another_once_its_lease_is_over() 
     let mails = server.taken();
     // The one doubt: the server had the first, and nobody heard. It can tell.
     assert_eq!((mails.len(), mails[0].message_id()), (2, mails[1].message_id()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_whose_row_cannot_be_written_is_noted_later_and_not_sent_again() {
+    let (gateway, server) = (with_one_notice().await, MailServer::start().await);
+    let sender = sender(&gateway, &server);
+    let url = &gateway.gateway().config.store.database;
+    let options = url.parse::<SqliteConnectOptions>().unwrap().disable_statement_logging();
+    let mut database = options.connect().await.unwrap();
+    let guard = "CREATE TRIGGER refuses BEFORE UPDATE ON outbox WHEN new.state = 'sent'
+                 BEGIN SELECT RAISE(ABORT, 'no'); END";
+    database.execute(guard).await.unwrap();
+    for _ in 0..3 {
+        sender.round(&Bell::default()).await.unwrap_err();
+        // As if the lease were over.
+        database.execute("UPDATE outbox SET next_us = 0").await.unwrap();
+    }
+    assert_eq!(server.taken().len(), 1);
+    database.execute("DROP TRIGGER refuses").await.unwrap();
+    empty(&sender).await;
+    assert_eq!((server.taken().len(), told(&gateway).await), (1, vec!["notify_patient".to_owned()]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

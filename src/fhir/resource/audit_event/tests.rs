@@ -90,8 +90,11 @@ fn what_was_done_claims_the_profile_that_it_fulfils() {
         assert_eq!((json["action"].as_str(), json["subtype"][0]["code"].as_str()), (Some(code), Some(subtype)));
         assert_eq!(json["type"]["code"], "rest");
     }
-    for (action, documents) in [(Action::Deposit, 2), (Action::Retrieve, 0), (Action::OpenDossier, 0)] {
-        assert!(written(&trace(action, done(), documents)).get("meta").is_none(), "{action:?}");
+    for (action, documents) in
+        [(Action::Deposit, 2), (Action::Retrieve, 0), (Action::OpenDossier, 0), (Action::SetContact, 0)]
+    {
+        let json = written(&trace(action, done(), documents));
+        assert!(json.get("meta").is_none() && !json.to_string().contains("liste des autorisations"), "{json}");
     }
 }
 

@@ -8,6 +8,7 @@ CREATE TABLE outbox (
     addressee      TEXT    NOT NULL,                   -- dossier_id or PS_IdNat
     at_us          INTEGER NOT NULL,                   -- instant of what it tells
     due_us         INTEGER NOT NULL,                   -- not sent before
+    secret         INTEGER NOT NULL,                   -- 1 where what it tells came over a secret connection, else 0
     -- What changes:
     state          TEXT    NOT NULL,                   -- waiting | unaddressed | sending | sent | cancelled
     next_us        INTEGER,                            -- waiting: of the next attempt; sending: end of the lease; else NULL
