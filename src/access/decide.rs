@@ -29,30 +29,15 @@ pub trait Act: sealed::Sealed + Send + Sync + 'static {
     const ACTION: Action;
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    Existence,
-    Deposit,
-    Consult,
-    Retrieve,
-    DeclareAuthorisation,
-    RemoveAuthorisation,
-    LeaveAsMedecinTraitant,
-    ListAuthorisations,
-    SetList,
-    NameRepresentative,
-    NameAidant,
-    Mask,
-    Unmask,
-    ConcealFromPatient,
-    RevealToPatient,
-    ConcealFromRepresentatives,
-    RevealToRepresentatives,
-    ReadJournal,
-}
-
 macro_rules! acts {
     ($($(#[$doc:meta])* $name:ident),*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Action { $($(#[$doc])* $name),* }
+
+        impl Action {
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+
         $($(#[$doc])* #[derive(Debug)] pub enum $name {}
           impl Act for $name { const ACTION: Action = Action::$name; }
           impl sealed::Sealed for $name {})*

@@ -12,6 +12,7 @@ pub mod criteria;
 pub mod document_entry;
 pub mod dossier;
 pub mod dtm;
+pub mod french_date;
 pub mod ids;
 pub mod ins;
 pub mod mail_address;

@@ -7,10 +7,10 @@
 mod change;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::event::{Action, Actor, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser};
 use crate::domain::code::Code;
+use crate::domain::french_date::{day_and_month, in_paris};
 use crate::domain::text::{cleaned, on_one_line};
 use crate::domain::value_set::{Terminology, ValueSetName};
 
@@ -226,32 +226,12 @@ fn purpose(purpose: &StatedPurpose) -> String {
 
 /// `12 mars 2026 à 14 h 05`.
 fn instant(at: Timestamp) -> String {
-    let at = at.to_zoned(paris());
-    let day = if at.day() == 1 { "1er".to_owned() } else { at.day().to_string() };
-    let month = MONTHS[usize::from(at.month().unsigned_abs().saturating_sub(1)) % MONTHS.len()];
+    let at = in_paris(at);
+    let (day, month) = day_and_month(&at);
     format!("{day}{NBSP}{month} {} à {}{NBSP}h{NBSP}{:02}", at.year(), at.hour(), at.minute())
 }
 
-/// The rule itself instead of a database of zones: it stands since 1996, and the program needs no file for it.
-fn paris() -> TimeZone {
-    TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap_or(TimeZone::UTC)
-}
-
 const NBSP: char = '\u{a0}';
-const MONTHS: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
 /// Médecin and chirurgien-dentiste (TRE_G15).
 const DOCTORS: [&str; 2] = ["10", "40"];
 /// TRE_G15, TRE_G16, TRE_R94, TRE_R95, TRE_R291: a line keeps the code alone, and no two of them share one but the

@@ -1,8 +1,8 @@
 //! What a notice says, in plain French. No name, no document, no link: mail is read on the way.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
+use crate::domain::french_date::{day_and_month, in_paris};
 use crate::domain::notice::{Addressee, Notice, NoticeKind};
 
 /// Subject and body, for people.
@@ -33,28 +33,10 @@ pub(super) fn text_of(notice: &Notice) -> Text {
 
 /// `le 22 novembre 2026 à 6 h 12 (heure de Paris)`
 fn moment(at: Timestamp) -> String {
-    // The rule of the European Union since 1996 (directive 2000/84/CE), so that no table of time zones is needed.
-    let paris = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap_or(TimeZone::UTC);
-    let at = at.to_zoned(paris);
-    let day = if at.day() == 1 { "1er".to_owned() } else { at.day().to_string() };
-    let month = usize::try_from(at.month() - 1).ok().and_then(|month| MONTHS.get(month)).unwrap_or(&"");
+    let at = in_paris(at);
+    let (day, month) = day_and_month(&at);
     format!("le {day} {month} {} à {} h {:02} (heure de Paris)", at.year(), at.hour(), at.minute())
 }
-
-const MONTHS: [&str; 12] = [
-    "janvier",
-    "février",
-    "mars",
-    "avril",
-    "mai",
-    "juin",
-    "juillet",
-    "août",
-    "septembre",
-    "octobre",
-    "novembre",
-    "décembre",
-];
 
 const PATIENT_SUBJECT: &str = "Votre dossier médical partagé a été consulté en urgence";
 

@@ -14,7 +14,6 @@ use crate::domain::national_id::StructIdNat;
 
 /// Writes a line, or rewrites the line of the same id. The caller holds the permit for it.
 pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> Result<(), Error> {
-    let (grantee_kind, grantee) = grantee_of(&consent.kind);
     let (declared_by_kind, declared_by, declared_at) = match &consent.declared_by {
         DeclaredBy::Patient => ("patient", "", None),
         DeclaredBy::Professional { id, structure } => ("ps", id.as_str(), structure.as_ref().map(StructIdNat::as_str)),
@@ -23,8 +22,8 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
         consent.id.to_string().into(),
         dossier.to_string().into(),
         consent.kind.word().into(),
-        grantee_kind.into(),
-        grantee.into(),
+        grantee_kind(&consent.kind).into(),
+        consent.kind.party().into(),
         declared_by_kind.into(),
         declared_by.into(),
         declared_at.into(),
@@ -42,22 +41,21 @@ pub async fn forget_ended(
     kind: &ConsentKind,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (_, grantee) = grantee_of(kind);
-    let of = vec![dossier.to_string().into(), kind.word().into(), grantee.into(), now.into(), ENDED_KEPT.into()];
+    let of = vec![dossier.to_string().into(), kind.word().into(), kind.party().into(), now.into(), ENDED_KEPT.into()];
     tx.execute(FORGET_ENDED, of).await.map(drop)
 }
 
-fn grantee_of(kind: &ConsentKind) -> (&'static str, &str) {
+fn grantee_kind(kind: &ConsentKind) -> &'static str {
     match kind {
-        ConsentKind::Authorisation(Grantee::Professional(ps))
-        | ConsentKind::Block(ps)
-        | ConsentKind::MedecinTraitant(ps) => ("ps", ps.as_str()),
-        ConsentKind::Authorisation(Grantee::Structure(structure)) => ("struct", structure.as_str()),
-        ConsentKind::Delegation(Delegate { id, .. }) => ("delegate", id.as_str()),
+        ConsentKind::Authorisation(Grantee::Professional(_))
+        | ConsentKind::Block(_)
+        | ConsentKind::MedecinTraitant(_) => "ps",
+        ConsentKind::Authorisation(Grantee::Structure(_)) => "struct",
+        ConsentKind::Delegation(_) => "delegate",
         ConsentKind::OppositionBrisDeGlace
         | ConsentKind::OppositionCentre15
         | ConsentKind::MaskedInEmergencies
-        | ConsentKind::MaskByDefault => ("none", ""),
+        | ConsentKind::MaskByDefault => "none",
     }
 }
 

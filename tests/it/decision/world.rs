@@ -29,27 +29,6 @@ use jiff::Timestamp;
 
 use super::super::support::gateway::{OTHER_PATIENT, patient};
 
-pub(super) const ACTIONS: [Action; 18] = [
-    Action::Existence,
-    Action::Deposit,
-    Action::Consult,
-    Action::Retrieve,
-    Action::DeclareAuthorisation,
-    Action::RemoveAuthorisation,
-    Action::LeaveAsMedecinTraitant,
-    Action::ListAuthorisations,
-    Action::SetList,
-    Action::NameRepresentative,
-    Action::NameAidant,
-    Action::Mask,
-    Action::Unmask,
-    Action::ConcealFromPatient,
-    Action::RevealToPatient,
-    Action::ConcealFromRepresentatives,
-    Action::RevealToRepresentatives,
-    Action::ReadJournal,
-];
-
 /// The day of the reviewed tables.
 pub(super) fn now() -> Timestamp {
     "2026-11-21T10:00:00Z".parse().expect("an instant")
