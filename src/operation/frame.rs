@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::gateway::{Gateway, ReadLines};
 use crate::access::decide::{Act, Denial, Permit};
-use crate::domain::ids::{DossierId, LogicalId};
+use crate::domain::ids::{DossierId, EntryUuid};
 use crate::domain::notice::EmergencyAccess;
 use crate::identity::caller::Caller;
 use crate::identity::statement::AccessVisibility;
@@ -37,14 +37,14 @@ pub(super) struct Attempt {
 pub(super) enum Consequence {
     Nothing,
     /// They can be made invisible to the patient no more (R1111-53).
-    SeenByPatient(Vec<LogicalId>),
+    SeenByPatient(Vec<EntryUuid>),
     /// An emergency alone allowed it: the law wants it told (R1111-48).
     Emergency(EmergencyAccess),
 }
 
 impl Consequence {
     /// Of showing those entries, or that there are none.
-    pub(super) fn of<A: Act>(permit: &Permit<A>, caller: &Caller, shown: Vec<LogicalId>, at: Timestamp) -> Self {
+    pub(super) fn of<A: Act>(permit: &Permit<A>, caller: &Caller, shown: Vec<EntryUuid>, at: Timestamp) -> Self {
         match notice::emergency(permit, caller, at) {
             Some(access) => Self::Emergency(access),
             None if matches!(caller, Caller::PatientPortal(..)) && !shown.is_empty() => Self::SeenByPatient(shown),
@@ -148,7 +148,7 @@ impl Gateway {
             Consequence::SeenByPatient(shown) => {
                 let write = self.store.write_line("journal", move |tx| {
                     Box::pin(async move {
-                        label::note_seen_by_patient(tx, &shown, event.at);
+                        label::note_seen_by_patient(tx, &shown, event.at).await?;
                         record(tx, &event)
                     })
                 });

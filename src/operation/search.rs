@@ -66,7 +66,7 @@ impl Gateway {
         let consequence = match &reading {
             // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
             Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
-                let shown = found.entries.iter().map(|entry| entry.logical_id).collect();
+                let shown = found.entries.iter().map(|entry| entry.entry_uuid).collect();
                 Consequence::of(permit, caller, shown, attempt.now)
             }
             Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
@@ -110,7 +110,7 @@ impl Gateway {
         let reading = reading.await.map_err(Failure::from)?;
         let consequence = match &reading {
             Reading::Permitted(permit, Some((entry, _))) => {
-                Consequence::of(permit, caller, vec![entry.logical_id], attempt.now)
+                Consequence::of(permit, caller, vec![entry.entry_uuid], attempt.now)
             }
             Reading::Permitted(_, None) | Reading::Not(_) => Consequence::Nothing,
         };

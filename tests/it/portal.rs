@@ -18,6 +18,8 @@ const MARTIN: &str = "810000000011";
 const PETIT: &str = "810000000037";
 const VISIBILITY: &str = "urn:oid:1.2.250.1.213.1.1.4.13";
 
+const ROUNDS_OF_A_RACE: u32 = 40;
+
 /// One request of a session about the patient of the tests.
 async fn as_user(portal: &Caller, user: &str, path: &str) -> Answer {
     let patient = patient().to_string();
@@ -190,6 +192,24 @@ async fn what_the_patient_saw_can_be_invisible_to_them_no_more() {
     assert_eq!(found_as(&portal, "patient").await.len(), 2);
     let late = set(&doctor, label(&seen, "INVISIBLE_PATIENT")).await;
     assert_eq!((late.status, late.rule().as_str()), (StatusCode::CONFLICT, "shown-to-patient"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_while_it_is_made_invisible_is_the_one_or_the_other() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.authorised_doctor(MARTIN).await);
+    for round in 0..ROUNDS_OF_A_RACE {
+        let id = doctor.deposited(&Document::discharge_letter()).await;
+        let path = format!("/Binary/{id}");
+        let (shown, concealed) =
+            tokio::join!(as_user(&portal, "patient", &path), set(&doctor, label(&id, "INVISIBLE_PATIENT")));
+        match (shown.status, concealed.status) {
+            (StatusCode::OK, StatusCode::CONFLICT) => assert_eq!(concealed.rule(), "shown-to-patient"),
+            // 503: it changed between the look and the line; nothing left.
+            (StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE, StatusCode::CREATED) => {}
+            both => panic!("round {round}: {both:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
