@@ -133,6 +133,7 @@ pub enum RuleId {
     PatientsOwnAct,
     LegalRepresentative,
     Aidant,
+    AidantOfMinor,
     Operator,
     Closed,
     Blocked,
@@ -162,6 +163,7 @@ impl RuleId {
             Self::PatientsOwnAct => "F.4-4",
             Self::LegalRepresentative => "F.4-5",
             Self::Aidant => "F.4-6",
+            Self::AidantOfMinor => "F.4-6 as F.4-5",
             Self::Operator => "G operator",
             Self::Closed => "F.4-3 closed",
             Self::Blocked => "F.4-9 blocked",
@@ -177,6 +179,11 @@ impl RuleId {
             Self::NobodyBeforeThePortal => "F.4-4 nobody stated",
             Self::OwnTraces => "F.2 own traces",
         }
+    }
+
+    /// Whether who was let in by this rule is not to know what was done over a secret connection (F.4-5, J64).
+    pub fn hides_secrets(self) -> bool {
+        matches!(self, Self::LegalRepresentative | Self::AidantOfMinor)
     }
 }
 
@@ -290,7 +297,11 @@ impl Question<'_> {
             Action::DeclareAuthorisation if cells.grants(Row::DeclareAuthorised) => self.write_own_line(),
             Action::RemoveAuthorisation if cells.grants(Row::RemoveOwnAuthorisation) => self.write_own_line(),
             Action::LeaveAsMedecinTraitant if cells.grants(Row::RemoveSelfAsMt) => self.write_own_line(),
-            Action::ListAuthorisations if cells.grants(Row::ListPs) => self.read(Action::Consult, cells),
+            Action::ListAuthorisations if cells.grants(Row::ListPs) => match self.read(Action::Consult, cells)? {
+                // They are let in to what is theirs, and the list is not.
+                (RuleId::OccupationalMedicine, _) => Err(RuleId::NotAuthorised),
+                other => Ok(other),
+            },
             Action::Mask if cells.grants(Row::Mask) => self.read(Action::Consult, cells),
             Action::Unmask if cells.of(Row::Unmask) == Cell::Yes => self.read(Action::Consult, cells),
             Action::Unmask if cells.grants(Row::Unmask) => self.own_of_readers(cells),

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::consent::{Consent, ConsentKind, DeclaredBy, Delegate, Grantee};
+use super::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
 use super::ids::DossierId;
 use super::ins::Ins;
 use super::national_id::{PsIdNat, StructIdNat};
@@ -89,6 +89,11 @@ impl Dossier {
 
     pub fn is_delegate(&self, delegate: &Delegate, now: Timestamp) -> bool {
         self.in_force(now).any(|kind| matches!(kind, ConsentKind::Delegation(named) if named == delegate))
+    }
+
+    pub fn has_legal_representative(&self, now: Timestamp) -> bool {
+        let role = DelegateRole::LegalRepresentative;
+        self.in_force(now).any(|kind| matches!(kind, ConsentKind::Delegation(delegate) if delegate.role == role))
     }
 
     fn in_force(&self, now: Timestamp) -> impl Iterator<Item = &ConsentKind> {

@@ -32,20 +32,30 @@ pub struct Event {
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     None,
-    Line {
-        id: String,
-        /// In the words of the store.
-        kind: String,
-        /// National identifier, or id of a delegate; empty where the line names nobody.
-        who: String,
-        since: Timestamp,
-        /// Empty without end.
-        until: String,
-    },
+    /// What was asked for, and what ended with it.
+    Lines(Vec<ChangedLine>),
     Label {
         label: String,
         present: bool,
     },
+    /// The mail address of a professional, or of the patient where `who` is empty: whether there is one from now on.
+    Contact {
+        who: String,
+        present: bool,
+    },
+}
+
+/// A line of the list as it is from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedLine {
+    pub id: String,
+    /// In the words of the store.
+    pub kind: String,
+    /// National identifier, or id of a delegate; empty where the line names nobody.
+    pub who: String,
+    pub since: Timestamp,
+    /// Empty without end.
+    pub until: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,17 +226,23 @@ impl Event {
     pub fn changing(self, change: Change) -> Self {
         Self { change, ..self }
     }
+
+    /// The same line, not for legal representatives: what it is about was said in secret.
+    pub fn in_secret(self) -> Self {
+        Self { connection: Connection::Secret, ..self }
+    }
 }
 
 impl Change {
-    pub fn of_line(line: &Consent) -> Self {
-        Self::Line {
+    pub fn of_lines<'l>(lines: impl IntoIterator<Item = &'l Consent>) -> Self {
+        let changed = lines.into_iter().map(|line| ChangedLine {
             id: line.id.to_string(),
             kind: line.kind.word().to_owned(),
             who: line.kind.party().to_owned(),
             since: line.since,
             until: line.until.map(|until| until.to_string()).unwrap_or_default(),
-        }
+        });
+        Self::Lines(changed.collect())
     }
 }
 

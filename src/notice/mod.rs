@@ -17,9 +17,8 @@ use tokio::sync::Notify;
 
 use crate::access::decide::{Act, Permit, RuleId};
 use crate::domain::ids::{DossierId, LogicalId};
-use crate::domain::notice::{Addressee, EmergencyAccess, Notice, NoticeKind};
+use crate::domain::notice::{Addressee, EmergencyAccess, NoticeKind};
 use crate::identity::caller::Caller;
-use crate::identity::statement::AccessVisibility;
 use crate::store::{Error, Tx, dossier, outbox};
 
 /// Rung when this process wrote a notice, so that its sender need not wait for its next look.
@@ -44,9 +43,8 @@ pub fn emergency<A: Act>(permit: &Permit<A>, caller: &Caller, at: Timestamp) -> 
         RuleId::Centre15 => NoticeKind::Centre15,
         _ => return None,
     };
-    let is_secret = caller.visibility() == AccessVisibility::HiddenFromLegalRepresentatives;
-    let caller = caller.professional_id()?.clone();
-    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller, at, is_secret })
+    let (who, is_secret) = (caller.professional_id()?.clone(), caller.is_secret());
+    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller: who, at, is_secret })
 }
 
 /// Tells the patient and each médecin traitant of an access, in the write of its journal line.
@@ -54,11 +52,6 @@ pub async fn tell(tx: &mut Tx<'_>, access: &EmergencyAccess) -> Result<(), Error
     let dossier = dossier::load(tx, access.dossier).await?;
     access.notices(&dossier).iter().for_each(|notice| outbox::insert(tx, notice));
     Ok(())
-}
-
-/// Advises the patient, two weeks after `since`, to have a document explained that was made invisible to them then.
-pub fn advise_later(tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId, since: Timestamp) {
-    outbox::insert(tx, &Notice::of_invisible_document(dossier, document, since));
 }
 
 /// Takes that advice back: the document is visible, replaced by a visible one, or gone.

@@ -108,6 +108,7 @@ impl Shown {
             }
         };
         let sees = |line: &Consent| match decided {
+            Ok(rule) if rule.hides_secrets() => !line.is_secret,
             Ok(_) if acts_for_the_patient(caller) => true,
             Ok(_) => is_own(caller, line) || (line.in_force(now) && names_somebody_of_care(line)),
             Err(Denial { rule: RuleId::Closed | RuleId::OtherPatient | RuleId::NoDelegation }) => false,

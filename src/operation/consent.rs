@@ -104,7 +104,7 @@ async fn set(
     };
     let asked = Asked { matrices, caller, dossier: &dossier, now: attempt.now };
     match asked.may_write(&kind, request.state) {
-        Ok(Ok(rule)) => write_line(tx, attempt, &asked, request, kind, rule.code()).await,
+        Ok(Ok(rule)) => write_line(tx, attempt, &asked, request, &kind, rule).await,
         Ok(Err(denial)) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
         Err(refusal) => {
             let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
@@ -183,77 +183,109 @@ fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
     }
 }
 
-/// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end, and
-/// what has ended stays so.
+/// Writes what becomes of the list, and says it.
 async fn write_line(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
     asked: &Asked<'_>,
     request: ConsentRequest,
-    kind: ConsentKind,
-    rule: &str,
+    kind: &ConsentKind,
+    rule: RuleId,
 ) -> Result<Set, store::Error> {
-    let (dossier, now) = (asked.dossier, attempt.now);
-    let subject = Subject::of(dossier.id);
-    let open = |line: &&Consent| line.kind == kind && !line.has_ended(now);
-    let known = match request.id {
-        Some(id) => dossier.consents.iter().find(|line| line.id == id && line.kind == kind),
-        None => dossier.consents.iter().find(open),
-    };
-    let line = match (known, request.state) {
-        (None, _) if request.id.is_some() => return Ok((attempt.not_found(subject), Err(not_found()))),
-        (None, ConsentState::Inactive) => return Ok((attempt.not_found(subject), Err(not_found()))),
-        (Some(line), ConsentState::Active) if line.has_ended(now) => {
+    let dossier = asked.dossier.id;
+    let subject = Subject::of(dossier);
+    let (line, ended, result) = match asked.step(&request, kind, rule) {
+        Step::NotThere => return Ok((attempt.not_found(subject), Err(not_found()))),
+        Step::HasEnded => {
             let expected = "inactive: a line that has ended stays so; a new one may be made";
             let refusal = Refusal::new(Rule::ConsentForm, "Consent.status", "active", expected);
             let event = attempt.refused(subject, std::slice::from_ref(&refusal));
             return Ok((event, Err(Failure::Journaled(vec![refusal]))));
         }
-        (Some(line), _) if line.has_ended(now) || asked.is_present(line, request.state) => {
-            let event = attempt.event(subject, Outcome::DoneBefore, Vec::new()).changing(Change::of_line(line));
-            return Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line.clone() })));
-        }
-        (Some(line), ConsentState::Inactive) => {
-            // Whichever was asked for, no other of the kind goes on in its place.
-            for other in dossier.consents.iter().filter(open).filter(|other| other.id != line.id) {
-                consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..other.clone() }).await?;
-            }
-            Consent { until: Some(now), ..line.clone() }
-        }
-        (Some(line), ConsentState::Active) => {
-            let since = if line.since <= now { line.since } else { request.since.unwrap_or(line.since).max(now) };
-            Consent { since, until: request.until, declared_by: asked.declared_by(), ..line.clone() }
-        }
-        (None, ConsentState::Active) => {
-            let since = request.since.map_or(now, |since| since.max(now));
-            let declared_by = asked.declared_by();
-            Consent { id: ConsentId::new(), kind: kind.clone(), since, until: request.until, declared_by }
-        }
+        Step::Already(line) => (line, Vec::new(), Outcome::DoneBefore),
+        Step::Write { line, ended } => (line, ended, Outcome::Done { rule: rule.code().to_owned() }),
     };
-    if matches!(kind, ConsentKind::Block(_)) && request.state == ConsentState::Active {
-        end_authorisation_of_blocked(tx, dossier, &kind, now).await?;
+    if let Outcome::Done { .. } = result {
+        for line in ended.iter().chain([&line]) {
+            consent::upsert(tx, dossier, line).await?;
+        }
+        consent::forget_ended(tx, dossier, &line.kind, attempt.now).await?;
     }
-    consent::upsert(tx, dossier.id, &line).await?;
-    consent::forget_ended(tx, dossier.id, &line.kind, now).await?;
-    let event = attempt.event(subject, Outcome::Done { rule: rule.to_owned() }, Vec::new());
-    let event = event.changing(Change::of_line(&line));
+    // A line that is told openly names no other that was said in secret.
+    let told = ended.iter().filter(|other| line.is_secret || !other.is_secret);
+    let event = attempt.event(subject, result, Vec::new()).changing(Change::of_lines([&line].into_iter().chain(told)));
+    let event = if line.is_secret { event.in_secret() } else { event };
     Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
 }
 
-/// Unblocking does not bring an authorisation back (T-19), so a block ends it for good.
-async fn end_authorisation_of_blocked(
-    tx: &mut Tx<'_>,
-    dossier: &Dossier,
-    block: &ConsentKind,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    let ConsentKind::Block(blocked) = block else { return Ok(()) };
-    let ends = |kind: &ConsentKind| match kind {
-        ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
-        _ => false,
-    };
-    for line in dossier.consents.iter().filter(|line| ends(&line.kind) && !line.has_ended(now)) {
-        consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..line.clone() }).await?;
+/// What becomes of the list.
+enum Step {
+    /// No such line, or none for this caller.
+    NotThere,
+    /// It was asked to go on.
+    HasEnded,
+    Already(Consent),
+    /// The line, new or changed, and those that end with it.
+    Write {
+        line: Consent,
+        ended: Vec<Consent>,
+    },
+}
+
+impl Asked<'_> {
+    /// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end,
+    /// and what has ended stays so.
+    fn step(&self, request: &ConsentRequest, kind: &ConsentKind, rule: RuleId) -> Step {
+        let now = self.now;
+        let mut there = self.dossier.consents.iter().filter(|line| line.kind == *kind);
+        let is_told = |line: &&Consent| !(line.is_secret && rule.hides_secrets());
+        let known = match request.id {
+            Some(id) => there.find(|line| line.id == id && is_told(line)),
+            None => there.find(|line| !line.has_ended(now) && is_told(line)),
+        };
+        match (known, request.state) {
+            (None, _) if request.id.is_some() => Step::NotThere,
+            (None, ConsentState::Inactive) => Step::NotThere,
+            (Some(line), ConsentState::Active) if line.has_ended(now) => Step::HasEnded,
+            (Some(line), state) if line.has_ended(now) || self.is_present(line, state) => Step::Already(line.clone()),
+            (Some(line), ConsentState::Inactive) => {
+                // Whichever was asked for, no other of the kind goes on in its place.
+                let ended = self.ending(|other| other.kind == *kind && other.id != line.id);
+                Step::Write { line: Consent { until: Some(now), ..line.clone() }, ended }
+            }
+            (known, ConsentState::Active) => {
+                Step::Write { line: self.active(known, request, kind), ended: self.ended_by(kind) }
+            }
+        }
     }
-    Ok(())
+
+    /// The line as it is asked for: what holds goes on holding since it did.
+    fn active(&self, known: Option<&Consent>, request: &ConsentRequest, kind: &ConsentKind) -> Consent {
+        let (now, until, declared_by) = (self.now, request.until, self.declared_by());
+        let asked_since = |or: Timestamp| request.since.unwrap_or(or).max(now);
+        let Some(line) = known else {
+            let (since, is_secret) = (asked_since(now), self.caller.is_secret());
+            return Consent { id: ConsentId::new(), kind: kind.clone(), since, until, declared_by, is_secret };
+        };
+        let since = if line.since <= now { line.since } else { asked_since(line.since) };
+        // Said openly once, it is no secret.
+        let is_secret = line.is_secret && self.caller.is_secret();
+        Consent { since, until, declared_by, is_secret, ..line.clone() }
+    }
+
+    /// Unblocking does not bring an authorisation back (T-19), so a block ends those of the professional for good. That
+    /// of a structure is not theirs: whoever else works there goes on.
+    fn ended_by(&self, kind: &ConsentKind) -> Vec<Consent> {
+        let ConsentKind::Block(blocked) = kind else { return Vec::new() };
+        self.ending(|line| match &line.kind {
+            ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
+            _ => false,
+        })
+    }
+
+    /// The lines that have not ended and do now.
+    fn ending(&self, ends: impl Fn(&Consent) -> bool) -> Vec<Consent> {
+        let ending = self.dossier.consents.iter().filter(|line| !line.has_ended(self.now) && ends(line));
+        ending.map(|line| Consent { until: Some(self.now), ..line.clone() }).collect()
+    }
 }

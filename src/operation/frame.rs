@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::gateway::{Gateway, ReadLines};
 use crate::access::decide::{Act, Denial, Permit};
-use crate::domain::ids::{DossierId, EntryUuid};
-use crate::domain::notice::EmergencyAccess;
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId};
+use crate::domain::notice::{EmergencyAccess, Notice};
 use crate::identity::caller::Caller;
 use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
@@ -17,7 +17,7 @@ use crate::journal::event::{
 };
 use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::label;
+use crate::store::{Tx, label, outbox};
 use crate::tls::client_certificate::ClientCertificate;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
@@ -80,6 +80,13 @@ impl Attempt {
 
     pub(super) fn not_found(&self, dossier: Subject) -> Event {
         self.event(dossier, Outcome::NotFound, Vec::new())
+    }
+
+    /// Advises the patient, two weeks from now, to have a document explained that is made invisible to them.
+    pub(super) fn advise_later(&self, tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId) {
+        let is_secret = self.connection == Connection::Secret;
+        let notice = Notice::of_invisible_document(dossier, document, self.now);
+        outbox::insert(tx, &Notice { is_secret, ..notice });
     }
 }
 

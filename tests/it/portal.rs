@@ -148,7 +148,44 @@ async fn what_a_minor_keeps_to_themselves_does_not_exist_for_legal_representativ
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
     let listed = as_user(&portal, user, &consent_path()).await.text();
     assert!(!listed.contains(&secret), "{listed}");
+    let tomorrow = Clock::System.now().checked_add(24.hours()).unwrap();
+    done(&gateway.portal().on_behalf_of(&patient(), user), delegate("CAREGIVER", Some(tomorrow))).await;
+    let aidant = found_as(&portal, "aidant ens-42").await;
+    assert_eq!(aidant, std::slice::from_ref(&open), "a second role is no way around the first");
     assert_eq!(found_as(&portal, "patient").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_said_in_secret_is_not_there_for_legal_representatives() {
+    let gateway = TestGateway::start().await;
+    let (portal, ins) = (gateway.portal(), patient().to_string());
+    done(&portal, delegate("GUARD", None)).await;
+    let authorise = async |user: &str, is_secret: &str| {
+        let provision = message::provision_for("permit", &MARTIN.parse().unwrap());
+        let consent = message::consent(&patient(), &provision).to_string();
+        let headers = [
+            ("content-type", "application/fhir+json"),
+            ("x-on-behalf-of", ins.as_str()),
+            ("x-portal-user", user),
+            ("x-secret-connection", is_secret),
+        ];
+        let answer = portal.send(Method::POST, "/Consent", &headers, consent).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().expect("id").to_owned()
+    };
+    let parent = "legal_representative ens-42";
+    let secret = authorise("patient", "true").await;
+    assert_eq!(gateway.doctor(MARTIN).search("").await.status, StatusCode::OK, "it holds");
+    let seen_by = async |user| as_user(&portal, user, &consent_path()).await.text();
+    assert!(seen_by("patient").await.contains(&secret));
+    assert!(!seen_by(parent).await.contains(MARTIN));
+    let read = as_user(&portal, parent, &format!("/Consent/{secret}")).await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND);
+    let theirs = authorise(parent, "false").await;
+    assert_ne!(theirs, secret, "what they say is a line of its own");
+    assert!(!seen_by(parent).await.contains(&secret));
+    assert_eq!(authorise("patient", "false").await, secret, "said openly once, it is no secret");
+    assert!(seen_by(parent).await.contains(&secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]

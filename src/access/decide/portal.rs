@@ -12,11 +12,14 @@ use crate::identity::session::{PortalSession, PortalUser};
 /// Who is before the portal, once the list has been asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User {
-    /// Whoever it is, the portal says that the act is the patient's: it may be written, and nothing is read.
+    /// Whoever it is, the portal says that the act is the patient's: the list may be read and written, no document and
+    /// no journal is.
     Unstated,
     Patient,
     LegalRepresentative,
     Aidant,
+    /// Whom a representative may have named, themselves perhaps: a second role is no way to what is kept from the first.
+    AidantOfMinor,
 }
 
 pub(super) fn answer(session: &PortalSession, dossier: &Dossier, action: Action, now: Timestamp) -> Answer {
@@ -28,6 +31,7 @@ pub(super) fn answer(session: &PortalSession, dossier: &Dossier, action: Action,
         }
         PortalSession::Of { user: PortalUser::Delegate(delegate), .. } => match delegate.role {
             DelegateRole::LegalRepresentative => User::LegalRepresentative,
+            DelegateRole::Aidant if dossier.has_legal_representative(now) => User::AidantOfMinor,
             DelegateRole::Aidant => User::Aidant,
         },
     };
@@ -50,7 +54,7 @@ fn may(user: User, action: Action) -> Result<bool, RuleId> {
         | Action::Unmask => Ok(true),
         // Whom the law names is no choice of the one represented, nor of who helps.
         Action::NameRepresentative => Ok(user == User::Unstated),
-        Action::NameAidant => Ok(user != User::Aidant),
+        Action::NameAidant => Ok(!matches!(user, User::Aidant | User::AidantOfMinor)),
         // The minor's own secret (R1111-50).
         Action::ConcealFromRepresentatives | Action::RevealToRepresentatives => {
             Ok(matches!(user, User::Unstated | User::Patient))
@@ -77,7 +81,7 @@ fn others(user: User, action: Action) -> Others {
             _,
         ) => Others::Nothing,
         (Action::ReadJournal, _) => others(user, Action::Consult).of_every_status(),
-        (_, User::LegalRepresentative) => {
+        (_, User::LegalRepresentative | User::AidantOfMinor) => {
             Others::Shown(Shown::all_but(&[InvisiblePatient, InvisibleRepresentantsLegaux]))
         }
         (_, User::Unstated | User::Patient | User::Aidant) => Others::Shown(Shown::all_but(&[InvisiblePatient])),
@@ -90,6 +94,7 @@ impl User {
             Self::Unstated | Self::Patient => RuleId::PatientsOwnAct,
             Self::LegalRepresentative => RuleId::LegalRepresentative,
             Self::Aidant => RuleId::Aidant,
+            Self::AidantOfMinor => RuleId::AidantOfMinor,
         }
     }
 }
