@@ -133,7 +133,6 @@ pub enum RuleId {
     PatientsOwnAct,
     LegalRepresentative,
     Aidant,
-    AidantOfMinor,
     Operator,
     Closed,
     Blocked,
@@ -163,7 +162,6 @@ impl RuleId {
             Self::PatientsOwnAct => "F.4-4",
             Self::LegalRepresentative => "F.4-5",
             Self::Aidant => "F.4-6",
-            Self::AidantOfMinor => "F.4-6 as F.4-5",
             Self::Operator => "G operator",
             Self::Closed => "F.4-3 closed",
             Self::Blocked => "F.4-9 blocked",
@@ -183,7 +181,7 @@ impl RuleId {
 
     /// Whether who was let in by this rule is not to know what was done over a secret connection (F.4-5, J64).
     pub fn hides_secrets(self) -> bool {
-        matches!(self, Self::LegalRepresentative | Self::AidantOfMinor)
+        matches!(self, Self::LegalRepresentative | Self::Aidant)
     }
 }
 
@@ -305,11 +303,12 @@ impl Question<'_> {
             Action::Mask if cells.grants(Row::Mask) => self.read(Action::Consult, cells),
             Action::Unmask if cells.of(Row::Unmask) == Cell::Yes => self.read(Action::Consult, cells),
             Action::Unmask if cells.grants(Row::Unmask) => self.own_of_readers(cells),
-            Action::RevealToPatient | Action::RevealToRepresentatives if cells.grants(Row::MakeVisible) => {
-                self.read(Action::Consult, cells)
-            }
-            // No row says who hides a document after its deposit: whoever deposited or wrote it (F.2, R1111-50, -53).
-            Action::ConcealFromPatient | Action::ConcealFromRepresentatives if cells.grants(Row::Mask) => {
+            Action::RevealToPatient if cells.grants(Row::MakeVisible) => self.read(Action::Consult, cells),
+            // No row says who hides a document after its deposit, or shows to parents what a minor keeps from them:
+            // whoever deposited or wrote it (F.2, R1111-50, -53).
+            Action::ConcealFromPatient | Action::ConcealFromRepresentatives | Action::RevealToRepresentatives
+                if cells.grants(Row::Mask) =>
+            {
                 self.own_of_readers(cells)
             }
             Action::ReadJournal => Ok(self.read_journal()),
@@ -357,10 +356,14 @@ impl Question<'_> {
                 return Err(RuleId::ModeConsultsNothing);
             }
         };
-        if self.dossier.is_blocked(id, self.now) {
+        let is_occupational = cells.at.column == Column::T;
+        // Column T has no purposes.
+        let in_emergency = *self.caller.purpose() != Purpose::Normal && !is_occupational;
+        let block_holds = !in_emergency || self.matrices.block_in_emergencies;
+        if block_holds && self.dossier.is_blocked(id, self.now) {
             return Err(RuleId::Blocked);
         }
-        let rule = if cells.at.column == Column::T { self.occupational(id) } else { self.entitled(id)? };
+        let rule = if is_occupational { self.occupational(id) } else { self.entitled(id)? };
         match rule {
             RuleId::OccupationalMedicine => Ok((rule, Others::Nothing)),
             _ => Ok((rule, Others::Shown(self.shown(action, cells, practising)))),

@@ -21,7 +21,6 @@ impl Permit<ReadJournal> {
             rule @ (RuleId::PatientsOwnAct
             | RuleId::LegalRepresentative
             | RuleId::Aidant
-            | RuleId::AidantOfMinor
             | RuleId::Operator
             | RuleId::MedecinTraitant) => Viewer::All { hides_secrets: rule.hides_secrets() },
             _ => Viewer::Own,

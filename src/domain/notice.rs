@@ -53,7 +53,7 @@ pub struct EmergencyAccess {
 }
 
 impl EmergencyAccess {
-    /// One for the patient, one for each médecin traitant in force but the caller themselves.
+    /// One for the patient, one for each médecin traitant in force but the caller themselves and whom the patient blocked.
     ///
     /// A record has one mail address, and that of a minor is their parents': what is secret from legal representatives
     /// (J64) waits for the patient in the journal.
@@ -63,7 +63,8 @@ impl EmergencyAccess {
     pub fn notices(&self, dossier: &Dossier) -> Vec<Notice> {
         let hour = self.at.as_second().div_euclid(HOUR_S);
         let occasion = format!("{hour} {}", self.caller);
-        let others = dossier.medecins_traitants(self.at).filter(|ps| **ps != self.caller);
+        let is_told = |ps: &&PsIdNat| **ps != self.caller && !dossier.is_blocked(ps, self.at);
+        let others = dossier.medecins_traitants(self.at).filter(is_told);
         let addressees = others.cloned().map(Addressee::Professional);
         let told_by_mail = !(self.is_secret && dossier.has_legal_representative(self.at));
         told_by_mail

@@ -8,7 +8,7 @@ use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
 use crate::identity::session::{PortalSession, PortalUser};
-use crate::identity::statement::AccessVisibility;
+use crate::identity::statement::{AccessVisibility, Software};
 use crate::identity::token::Token;
 
 /// What happened, as it is sealed. Field order is part of the format: the line is hashed as text.
@@ -148,7 +148,7 @@ pub enum StatedToken {
         user_name: String,
         role: String,
         struct_id: String,
-        /// `name version (homologation)`; empty where the token says none.
+        /// `name version (homologation) installation`; empty where the token says none.
         software: String,
     },
 }
@@ -427,11 +427,15 @@ impl StatedToken {
             user_name: statement.subject.name.clone().unwrap_or_default(),
             role: statement.roles.iter().map(|role| role.code.as_str()).collect::<Vec<_>>().join(" "),
             struct_id: statement.structure.to_string(),
-            software: software
-                .map(|software| format!("{} {} ({})", software.name, software.version, software.homologation))
-                .unwrap_or_default(),
+            software: software.map(describe).unwrap_or_default(),
         }
     }
+}
+
+fn describe(software: &Software) -> String {
+    let Software { name, version, homologation, installation } = software;
+    let installation = installation.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{name} {version} ({homologation}){installation}")
 }
 
 impl Subject {

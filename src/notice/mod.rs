@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::access::decide::{Act, Permit, RuleId};
 use crate::domain::ids::{DossierId, LogicalId};
+use crate::domain::national_id::PsIdNat;
 use crate::domain::notice::{Addressee, EmergencyAccess, NoticeKind};
 use crate::identity::caller::Caller;
 use crate::store::{Error, Tx, dossier, outbox};
@@ -58,4 +59,9 @@ pub async fn tell(tx: &mut Tx<'_>, access: &EmergencyAccess) -> Result<(), Error
 pub fn cancel_advice(tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId, now: Timestamp) {
     let (addressee, occasion) = (Addressee::Patient(dossier), document.to_string());
     outbox::cancel(tx, &addressee, dossier, NoticeKind::InvisibleDocument, &occasion, now);
+}
+
+/// Takes back what waits for a professional about a record that they are blocked from.
+pub fn cancel_notices_to(tx: &mut Tx<'_>, dossier: DossierId, blocked: &PsIdNat, now: Timestamp) {
+    outbox::cancel_all(tx, &Addressee::Professional(blocked.clone()), dossier, now);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::beat::Shows;
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::label;
@@ -21,6 +22,7 @@ use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Change, Event, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::{self, Tx, consent, dossier};
 
@@ -52,7 +54,7 @@ impl Gateway {
         });
         let written = write.await.map_err(Failure::from)?;
         if written.is_err() {
-            self.keep_beat(&attempt).await;
+            self.keep_beat(&attempt, Shows::Nothing).await;
         }
         written.map(Journaled::new)
     }
@@ -92,7 +94,17 @@ async fn set(
     caller: &Caller,
     request: ConsentRequest,
 ) -> Result<Set, store::Error> {
-    let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
+    let found = dossier::find_by_ins(tx, &request.patient).await?;
+    // Refused whether there is a record or not; where there is one, its holder reads of it.
+    let wanted = match Wanted::of(caller, &request) {
+        Ok(wanted) => wanted,
+        Err(refusal) => {
+            let subject = found.map_or(Subject::Unknown, |dossier| Subject::of(dossier.id));
+            let event = attempt.refused(subject, std::slice::from_ref(&refusal));
+            return Ok((event, Err(Failure::Journaled(vec![refusal]))));
+        }
+    };
+    let Some(dossier) = found else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
     let kind = match request.provision {
@@ -103,12 +115,43 @@ async fn set(
         ConsentProvision::List(ref kind) => kind.clone(),
     };
     let asked = Asked { matrices, caller, dossier: &dossier, now: attempt.now };
-    match asked.may_write(&kind, request.state) {
-        Ok(Ok(rule)) => write_line(tx, attempt, &asked, request, &kind, rule).await,
-        Ok(Err(denial)) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
-        Err(refusal) => {
-            let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
-            Ok((event, Err(Failure::Journaled(vec![refusal]))))
+    match asked.may(wanted, &kind) {
+        Ok(rule) => write_line(tx, attempt, &asked, request, &kind, rule).await,
+        Err(denial) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
+    }
+}
+
+/// What somebody wants by a line or a label, as far as their mode can want it at all.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// TD0.3: a professional's own.
+    Declare,
+    Remove,
+    LeaveAsMedecinTraitant,
+    /// The patient's own act, or that of who acts for them; a label is whoever's may set it.
+    Other,
+}
+
+impl Wanted {
+    /// Errors: a line that is not theirs to write at all.
+    fn of(caller: &Caller, request: &ConsentRequest) -> Result<Self, Refusal> {
+        let (ConsentProvision::List(kind), Some((own, professional))) = (&request.provision, own_authorisation(caller))
+        else {
+            return Ok(Self::Other);
+        };
+        match (kind, request.state) {
+            (ConsentKind::Authorisation(grantee), ConsentState::Active) if *grantee == own => Ok(Self::Declare),
+            (ConsentKind::Authorisation(grantee), ConsentState::Inactive) if *grantee == own => Ok(Self::Remove),
+            (ConsentKind::MedecinTraitant(named), ConsentState::Inactive) if *named == professional => {
+                Ok(Self::LeaveAsMedecinTraitant)
+            }
+            _ => Err(Refusal::new(
+                Rule::ModeRefused,
+                "Consent.provision",
+                "something else than the caller's own authorisation",
+                "a professional declares or ends their own authorisation, or ends being médecin traitant (TD0.3); the \
+                 rest of the list is the patient's",
+            )),
         }
     }
 }
@@ -122,37 +165,16 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Whether the caller may write a line of that kind. Errors: a line that is not theirs to write at all.
-    fn may_write(&self, kind: &ConsentKind, state: ConsentState) -> Result<Result<RuleId, Denial>, Refusal> {
-        let Some((own, professional)) = own_authorisation(self.caller) else { return Ok(self.may_set(kind)) };
-        match (kind, state) {
-            (ConsentKind::Authorisation(grantee), ConsentState::Active) if *grantee == own => {
-                Ok(self.decided::<DeclareAuthorisation>())
-            }
-            (ConsentKind::Authorisation(grantee), ConsentState::Inactive) if *grantee == own => {
-                Ok(self.decided::<RemoveAuthorisation>())
-            }
-            (ConsentKind::MedecinTraitant(named), ConsentState::Inactive) if *named == professional => {
-                Ok(self.decided::<LeaveAsMedecinTraitant>())
-            }
-            _ => Err(Refusal::new(
-                Rule::ModeRefused,
-                "Consent.provision",
-                "something else than the caller's own authorisation",
-                "a professional declares or ends their own authorisation, or ends being médecin traitant (TD0.3); the \
-                 rest of the list is the patient's",
-            )),
-        }
-    }
-
-    /// The patient's own act, or that of who acts for them.
-    fn may_set(&self, kind: &ConsentKind) -> Result<RuleId, Denial> {
-        match kind {
-            ConsentKind::Delegation(Delegate { role: DelegateRole::LegalRepresentative, .. }) => {
-                self.decided::<NameRepresentative>()
-            }
-            ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }) => self.decided::<NameAidant>(),
-            _ => self.decided::<SetList>(),
+    fn may(&self, wanted: Wanted, kind: &ConsentKind) -> Result<RuleId, Denial> {
+        match (wanted, kind) {
+            (Wanted::Declare, _) => self.decided::<DeclareAuthorisation>(),
+            (Wanted::Remove, _) => self.decided::<RemoveAuthorisation>(),
+            (Wanted::LeaveAsMedecinTraitant, _) => self.decided::<LeaveAsMedecinTraitant>(),
+            (Wanted::Other, ConsentKind::Delegation(delegate)) => match delegate.role {
+                DelegateRole::LegalRepresentative => self.decided::<NameRepresentative>(),
+                DelegateRole::Aidant => self.decided::<NameAidant>(),
+            },
+            (Wanted::Other, _) => self.decided::<SetList>(),
         }
     }
 
@@ -210,6 +232,9 @@ async fn write_line(
             consent::upsert(tx, dossier, line).await?;
         }
         consent::forget_ended(tx, dossier, &line.kind, attempt.now).await?;
+        if let (ConsentKind::Block(blocked), ConsentState::Active) = (&line.kind, request.state) {
+            notice::cancel_notices_to(tx, dossier, blocked, attempt.now);
+        }
     }
     // A line that is told openly names no other that was said in secret.
     let told = ended.iter().filter(|other| line.is_secret || !other.is_secret);

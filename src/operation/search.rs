@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::beat::Shows;
 use super::frame::{Attempt, Consequence, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
@@ -72,9 +73,11 @@ impl Gateway {
             Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
         };
         self.write_disclosure(search_event(&attempt, criteria, &reading), consequence).await?;
-        if !matches!(&reading, Reading::Permitted(_, found) if !found.entries.is_empty()) {
-            self.keep_beat(&attempt).await;
-        }
+        let shows = match &reading {
+            Reading::Permitted(_, found) => Shows::of(&found.entries),
+            Reading::Not(_) => Shows::Nothing,
+        };
+        self.keep_beat(&attempt, shows).await;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
@@ -118,7 +121,7 @@ impl Gateway {
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Not(_) => {
-                self.keep_beat(attempt).await;
+                self.keep_beat(attempt, Shows::Nothing).await;
                 Err(not_found())
             }
         }

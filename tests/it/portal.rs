@@ -148,6 +148,10 @@ async fn what_a_minor_keeps_to_themselves_does_not_exist_for_legal_representativ
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
     let listed = as_user(&portal, user, &consent_path()).await.text();
     assert!(!listed.contains(&secret), "{listed}");
+    let nurse = gateway.professional(PETIT, 60, &[]);
+    nurse.declare_authorisation(&patient()).await;
+    let shown = end(&nurse, label(&secret, "INVISIBLE_REPRESENTANTS_LEGAUX")).await;
+    assert_eq!(shown.status, StatusCode::NOT_FOUND, "it is not theirs to show");
     let tomorrow = Clock::System.now().checked_add(24.hours()).unwrap();
     done(&gateway.portal().on_behalf_of(&patient(), user), delegate("CAREGIVER", Some(tomorrow))).await;
     let aidant = found_as(&portal, "aidant ens-42").await;

@@ -18,8 +18,6 @@ enum User {
     Patient,
     LegalRepresentative,
     Aidant,
-    /// Whom a representative may have named, themselves perhaps: a second role is no way to what is kept from the first.
-    AidantOfMinor,
 }
 
 pub(super) fn answer(session: &PortalSession, dossier: &Dossier, action: Action, now: Timestamp) -> Answer {
@@ -31,7 +29,6 @@ pub(super) fn answer(session: &PortalSession, dossier: &Dossier, action: Action,
         }
         PortalSession::Of { user: PortalUser::Delegate(delegate), .. } => match delegate.role {
             DelegateRole::LegalRepresentative => User::LegalRepresentative,
-            DelegateRole::Aidant if dossier.has_legal_representative(now) => User::AidantOfMinor,
             DelegateRole::Aidant => User::Aidant,
         },
     };
@@ -54,7 +51,7 @@ fn may(user: User, action: Action) -> Result<bool, RuleId> {
         | Action::Unmask => Ok(true),
         // Whom the law names is no choice of the one represented, nor of who helps.
         Action::NameRepresentative => Ok(user == User::Unstated),
-        Action::NameAidant => Ok(!matches!(user, User::Aidant | User::AidantOfMinor)),
+        Action::NameAidant => Ok(user != User::Aidant),
         // The minor's own secret (R1111-50).
         Action::ConcealFromRepresentatives | Action::RevealToRepresentatives => {
             Ok(matches!(user, User::Unstated | User::Patient))
@@ -81,10 +78,11 @@ fn others(user: User, action: Action) -> Others {
             _,
         ) => Others::Nothing,
         (Action::ReadJournal, _) => others(user, Action::Consult).of_every_status(),
-        (_, User::LegalRepresentative | User::AidantOfMinor) => {
+        // A representative may have named themselves aidant: a second role is no way to what is kept from the first.
+        (_, User::LegalRepresentative | User::Aidant) => {
             Others::Shown(Shown::all_but(&[InvisiblePatient, InvisibleRepresentantsLegaux]))
         }
-        (_, User::Unstated | User::Patient | User::Aidant) => Others::Shown(Shown::all_but(&[InvisiblePatient])),
+        (_, User::Unstated | User::Patient) => Others::Shown(Shown::all_but(&[InvisiblePatient])),
     }
 }
 
@@ -94,7 +92,6 @@ impl User {
             Self::Unstated | Self::Patient => RuleId::PatientsOwnAct,
             Self::LegalRepresentative => RuleId::LegalRepresentative,
             Self::Aidant => RuleId::Aidant,
-            Self::AidantOfMinor => RuleId::AidantOfMinor,
         }
     }
 }

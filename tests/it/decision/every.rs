@@ -75,7 +75,7 @@ fn check(action: Action, caller: &Caller, facts: &Facts, decided: &Decided) {
         _ if action == Action::ReadJournal && !is_holder => check_reader(caller, facts, decided, place),
         Caller::PatientPortal(_, session) => {
             assert_eq!(permitted, portal_may(session, facts, action), "{}", place());
-            check_portal_sees(session, facts, decided, place);
+            check_portal_sees(session, decided, place);
         }
         Caller::Operator => assert_eq!(permitted, operator_may(action), "{}", place()),
         Caller::Employee(..) | Caller::Indirect(..) => check_structure(action, caller, decided, place),
@@ -107,13 +107,13 @@ fn portal_may(session: &PortalSession, facts: &Facts, action: Action) -> bool {
 }
 
 /// Nobody sees through the portal what is invisible to the patient; what a minor keeps to themselves they alone see.
-fn check_portal_sees(session: &PortalSession, facts: &Facts, decided: &Decided, place: impl Fn() -> String) {
+fn check_portal_sees(session: &PortalSession, decided: &Decided, place: impl Fn() -> String) {
     let Some(Visibility { others: Others::Shown(shown), .. }) = &decided.visibility else { return };
     let is_delegate = matches!(session, PortalSession::Of { user: PortalUser::Delegate(_), .. });
     let hides = |label| shown.hidden_by.contains(&label);
     assert!(hides(VisibilityLabel::InvisiblePatient), "{}", place());
     let secret = VisibilityLabel::InvisibleRepresentantsLegaux;
-    assert_eq!(hides(secret), is_delegate && facts.represented, "{}", place());
+    assert_eq!(hides(secret), is_delegate, "{}", place());
 }
 
 fn operator_may(action: Action) -> bool {
@@ -188,7 +188,7 @@ fn check_professional(
             assert!(action != Action::LeaveAsMedecinTraitant || !permitted || treats, "{}", place());
         }
         Action::Unmask if !treats => assert!(!shows_others(decided), "{}", place()),
-        Action::ConcealFromPatient | Action::ConcealFromRepresentatives => {
+        Action::ConcealFromPatient | Action::ConcealFromRepresentatives | Action::RevealToRepresentatives => {
             assert!(!shows_others(decided), "{}", place());
         }
         _ => {}

@@ -60,7 +60,6 @@ fn users() -> Vec<User> {
         user("minor", to_portal(PortalUser::Patient), minor),
         user("legal representative", representative(), minor),
         user("aidant", by(DelegateRole::Aidant, KNOWN), adult),
-        user("aidant of a minor", by(DelegateRole::Aidant, KNOWN), minor),
         user("no delegation", by(DelegateRole::Aidant, "ens-unknown"), adult),
         user("operator", Caller::Operator, adult),
         user("patient, record closed", to_portal(PortalUser::Patient), Facts { state: closed(), ..adult }),

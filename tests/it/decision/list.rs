@@ -2,11 +2,14 @@
 
 use std::fmt::Write as _;
 
-use carnet::access::decide::Action;
+use carnet::access::decide::{Action, RuleId};
+use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Matrix, Standing};
+use carnet::domain::code::Code;
 use carnet::domain::dossier::DossierState;
+use carnet::identity::caller::{Practice, Purpose};
 
-use super::world::{Authorisation, Facts, ask, closed, is_mt, matrices, standing_in};
+use super::world::{Authorisation, Facts, G15, ask, closed, direct, is_mt, matrices, standing_in};
 use super::{compare, name_of, table};
 
 #[test]
@@ -32,6 +35,23 @@ fn the_rules_of_the_list_are_those_that_were_reviewed() {
         }
     }
     compare("list.md", &text);
+}
+
+#[test]
+fn a_block_yields_to_emergencies_where_the_operator_says_so_and_to_nothing_else() {
+    let yielding = Matrices { block_in_emergencies: false, ..matrices() };
+    let blocked = Facts { blocked: true, ..Facts::NOTHING }.dossier();
+    let (nurse, bris_de_glace) = (Code::new(G15, "60"), || Purpose::BrisDeGlace { reason: "inconscient".to_owned() });
+    for (practice, purpose, yields) in [
+        (Practice::Care, bris_de_glace(), RuleId::BrisDeGlace),
+        (Practice::Care, Purpose::Centre15, RuleId::Centre15),
+        (Practice::Care, Purpose::Normal, RuleId::Blocked),
+        (Practice::OccupationalMedicine, bris_de_glace(), RuleId::Blocked),
+    ] {
+        let caller = direct(nurse.clone(), practice, purpose);
+        assert_eq!(ask(&matrices(), Action::Consult, &caller, &blocked).rule, RuleId::Blocked);
+        assert_eq!(ask(&yielding, Action::Consult, &caller, &blocked).rule, yields);
+    }
 }
 
 fn situations() -> impl Iterator<Item = (&'static str, Facts)> {
