@@ -65,10 +65,30 @@ impl Oracle {
         let config = Config { cases: pairs, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
         let trips = self.worlds.trips.clone();
         metrics::with_local_recorder(&trips, || {
-            TestRunner::new(config).run(&pair(), |pair| {
-                self.runtime.block_on(self.worlds.examine(&pair, defect)).map_err(TestCaseError::fail)
-            })
+            let found =
+                TestRunner::new(config).run(&pair(), |pair| self.examine(&pair, defect).map_err(TestCaseError::fail));
+            match found {
+                Err(TestError::Fail(reason, pair)) => {
+                    let (message, pair) = self.reduce(reason.message().to_owned(), pair, defect);
+                    Err(TestError::Fail(message.into(), pair))
+                }
+                other => other,
+            }
         })
+    }
+
+    /// Takes away what nothing needs. Shrinking tries each removal once, when the others may still stand in its way: a
+    /// document that a label hides keeps the one that it replaced, until the label is gone.
+    fn reduce(&self, mut reason: String, mut pair: Pair, defect: Defect) -> (String, Pair) {
+        loop {
+            let needless = |smaller: Pair| Some((self.examine(&smaller, defect).err()?, smaller));
+            let Some(smaller) = pair.smaller().find_map(needless) else { return (reason, pair) };
+            (reason, pair) = smaller;
+        }
+    }
+
+    fn examine(&self, pair: &Pair, defect: Defect) -> Result<(), String> {
+        self.runtime.block_on(self.worlds.examine(pair, defect))
     }
 }
 

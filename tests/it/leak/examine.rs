@@ -160,7 +160,8 @@ impl<'w> Plot<'w> {
 
     /// A depositor relates to what is theirs, and replaces what nothing of theirs replaced.
     fn relation_of(&self, index: usize) -> Option<(RelationKind, usize)> {
-        let (kind, target) = self.pair.documents[index].relation?;
+        let (kind, mark) = self.pair.documents[index].relation?;
+        let target = self.pair.documents[..index].iter().position(|spec| spec.mark == mark)?;
         let depositor = self.sources[index].id();
         let is_own = |document: usize| self.belongs(document, &depositor);
         let is_replaced = self
@@ -168,7 +169,7 @@ impl<'w> Plot<'w> {
             .iter()
             .enumerate()
             .any(|(newer, relation)| *relation == Some((RelationKind::Replaces, target)) && is_own(newer));
-        let is_possible = target < index && is_own(target) && (kind != RelationKind::Replaces || !is_replaced);
+        let is_possible = is_own(target) && (kind != RelationKind::Replaces || !is_replaced);
         is_possible.then_some((kind, target))
     }
 
@@ -231,7 +232,7 @@ impl<'w> Plot<'w> {
             let (logical, set) = (outcome.entries[0].entry.logical_id, outcome.submission_set.to_string());
             let entry = self.entry(world, logical).await;
             let (unique, labels) = (self.unique_ids[index].to_urn(), entry.metadata.confidentiality.labels);
-            let mut name = Named { logical, entry: entry.entry_uuid, unique, set, labels };
+            let mut name = Named { mark: spec.mark, logical, entry: entry.entry_uuid, unique, set, labels };
             if spec.masked {
                 let (provision, state) = (
                     ConsentProvision::Label { document: logical, label: VisibilityLabel::MasquePs },

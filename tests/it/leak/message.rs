@@ -11,12 +11,14 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::examine::CONTENT;
+use super::record::nearest;
 use super::request::{Ask, Filter, Name, Target, Way};
 use super::world::{Answer, Sent};
 
 /// What a document is called in one store.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
+    pub(super) mark: u8,
     pub(super) logical: LogicalId,
     pub(super) entry: EntryUuid,
     /// URN.
@@ -38,8 +40,9 @@ impl Template {
         let Some((target, name)) = self.target else { return sent };
         let id = match target {
             Target::Nobody => ABSENT.to_owned(),
-            Target::Document(index) => {
-                let named = &names[index % names.len()];
+            Target::Document(mark) => {
+                let index = nearest(names.iter().map(|named| named.mark), mark);
+                let named = &names[index.expect("a pair has documents")];
                 match name {
                     Name::Logical => named.logical.to_string(),
                     Name::Entry => named.entry.to_string(),

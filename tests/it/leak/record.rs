@@ -17,6 +17,20 @@ pub(super) struct Pair {
     pub(super) asks: Vec<Ask>,
 }
 
+impl Pair {
+    /// Each pair that lacks one ask or one document of this one, and still has some.
+    pub(super) fn smaller(&self) -> impl Iterator<Item = Self> {
+        let asks = without_one(&self.asks).map(|asks| Self { asks, ..self.clone() });
+        let documents = without_one(&self.documents).map(|documents| Self { documents, ..self.clone() });
+        asks.chain(documents)
+    }
+}
+
+fn without_one<T: Clone>(list: &[T]) -> impl Iterator<Item = Vec<T>> {
+    let removed = if list.len() > 1 { 0..list.len() } else { 0..0 };
+    removed.map(|at| [&list[..at], &list[at + 1..]].concat())
+}
+
 /// Who asks: whoever does not see the whole record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Outsider {
@@ -66,6 +80,8 @@ pub(super) enum Line {
 /// A document as it is deposited.
 #[derive(Debug, Clone)]
 pub(super) struct Spec {
+    /// What asks and relations find it by: see [`nearest`].
+    pub(super) mark: u8,
     pub(super) depositor: Source,
     /// Named as an author beside nobody: whose document it is too.
     pub(super) author: Source,
@@ -74,8 +90,8 @@ pub(super) struct Spec {
     pub(super) level: ConfidentialityLevel,
     pub(super) labels: Vec<VisibilityLabel>,
     pub(super) named_by_uuid: bool,
-    /// To an earlier document, counted from the first; left out where its depositor may not relate to that one.
-    pub(super) relation: Option<(RelationKind, usize)>,
+    /// To an earlier document of that very mark; left out where there is none, or its depositor may not relate to it.
+    pub(super) relation: Option<(RelationKind, u8)>,
     /// Order number of referenceIdList, of few.
     pub(super) reference: Option<u8>,
     /// Day of creationTime, of few.
@@ -106,15 +122,29 @@ pub(super) const TYPES: [(&str, &str); 8] = [
     ("1.2.250.1.213.1.1.4.12", "ATTEST-RESID"),
 ];
 
-pub(super) const DOCUMENTS_MAX: usize = 6;
-
+/// Asks shrink first: the one that is left wants few of the documents.
 pub(super) fn pair() -> impl Strategy<Value = Pair> {
     let list = prop_oneof![1 => vec(line(), 0..3), 2 => vec(line(), 0..2).prop_map(authorised)];
-    (outsider(), list, vec(spec(), 1..=DOCUMENTS_MAX), vec(ask(), 1..=ASKS_MAX))
-        .prop_map(|(outsider, list, documents, asks)| Pair { outsider, list, documents, asks })
+    (vec(ask(), 1..=ASKS_MAX), vec(spec(), 1..=DOCUMENTS_MAX), list, outsider())
+        .prop_map(|(asks, documents, list, outsider)| Pair { outsider, list, documents, asks })
 }
 
+const DOCUMENTS_MAX: usize = 6;
 const ASKS_MAX: usize = 6;
+
+/// The one of `marks` that `wanted` means: the first that bears it, or the next one in the circle. Whichever others are
+/// taken away, it stays the one that is meant, so that shrinking is free to take them.
+pub(super) fn nearest(marks: impl Iterator<Item = u8>, wanted: u8) -> Option<usize> {
+    marks.map(|mark| mark.wrapping_sub(wanted)).enumerate().min_by_key(|(_, distance)| *distance).map(|(at, _)| at)
+}
+
+/// Of a document, or of what means one: which it is says nothing of either being simpler.
+pub(super) fn mark() -> impl Strategy<Value = u8> {
+    (0..MARKS).no_shrink()
+}
+
+/// Few, so that relations often meet a document.
+const MARKS: u8 = 6;
 
 fn authorised(mut list: Vec<Line>) -> Vec<Line> {
     list.push(Line::Authorisation);
@@ -140,7 +170,7 @@ fn line() -> impl Strategy<Value = Line> {
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    let who = (source(), source(), 0..TYPES.len());
+    let who = (mark(), source(), source(), 0..TYPES.len());
     let labels = prop_oneof![
         1 => Just(Vec::new()),
         1 => Just(vec![VisibilityLabel::MasquePs]),
@@ -149,17 +179,18 @@ fn spec() -> impl Strategy<Value = Spec> {
     let confidentiality = (select(ConfidentialityLevel::ALL.to_vec()), labels, prop::bool::weighted(0.2));
     let relation = prop_oneof![
         1 => Just(None),
-        1 => (select(RelationKind::ALL.to_vec()), 0..DOCUMENTS_MAX).prop_map(Some),
-        2 => (0..DOCUMENTS_MAX).prop_map(|target| Some((RelationKind::Replaces, target))),
+        1 => (select(RelationKind::ALL.to_vec()), mark()).prop_map(Some),
+        2 => mark().prop_map(|target| Some((RelationKind::Replaces, target))),
     ];
     let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3);
     (who, confidentiality, rest).prop_map(
         |(
-            (depositor, author, kind),
+            (mark, depositor, author, kind),
             (level, labels, masked),
             (named_by_uuid, relation, reference, day, minutes_later),
         )| {
             Spec {
+                mark,
                 depositor,
                 author,
                 kind,

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::record::{DOCUMENTS_MAX, TYPES};
+use super::record::{TYPES, mark};
 
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
@@ -62,8 +62,8 @@ pub(super) enum Way {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Taken modulo the number of documents.
-    Document(usize),
+    /// By its mark.
+    Document(u8),
     Nobody,
 }
 
@@ -207,7 +207,7 @@ fn way() -> impl Strategy<Value = Way> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![9 => (0..DOCUMENTS_MAX).prop_map(Target::Document), 1 => Just(Target::Nobody)]
+    prop_oneof![9 => mark().prop_map(Target::Document), 1 => Just(Target::Nobody)]
 }
 
 fn name() -> impl Strategy<Value = Name> {
