@@ -1,4 +1,4 @@
-//! What a generated pair is made of: a record, the outsider who asks, and what they ask.
+//! What a generated pair is made of: a record, what happens to it, the outsider who asks, and what they ask.
 
 use carnet::domain::association::RelationKind;
 use carnet::domain::confidentiality::{ConfidentialityLevel, VisibilityLabel};
@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::outsider::{Outsider, outsider};
 use super::request::{Ask, ask};
 
 /// One pair of stores: the record in the one, the record without what the outsider may not see in the other.
@@ -14,7 +15,18 @@ pub(super) struct Pair {
     pub(super) outsider: Outsider,
     pub(super) list: Vec<Line>,
     pub(super) documents: Vec<Spec>,
+    /// The médecin traitant looks through it.
+    pub(super) is_looked_through: bool,
+    pub(super) account: Account,
     pub(super) asks: Vec<Ask>,
+}
+
+/// What became of the record before the outsider asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    Open,
+    Closed,
+    Reopened,
 }
 
 impl Pair {
@@ -31,43 +43,10 @@ fn without_one<T: Clone>(list: &[T]) -> impl Iterator<Item = Vec<T>> {
     removed.map(|at| [&list[..at], &list[at + 1..]].concat())
 }
 
-/// Who asks: whoever does not see the whole record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outsider {
-    pub(super) who: Who,
-    pub(super) purpose: &'static str,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
-    Doctor,
-    Nurse,
-    Technician,
-    /// Of a profession in no row of the habilitation matrix.
-    Unlisted,
-    Employee,
-    Hospital,
-    Laboratory,
-    /// The patient, from whom documents are hidden for a while.
-    Portal,
-}
-
-impl Who {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Doctor,
-        Self::Nurse,
-        Self::Technician,
-        Self::Unlisted,
-        Self::Employee,
-        Self::Hospital,
-        Self::Laboratory,
-        Self::Portal,
-    ];
-}
-
-/// A line of the patient's list about the outsider.
+/// A line of the patient's list, about the outsider where it names somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
+    /// Of a delegate: the delegation.
     Authorisation,
     EndedAuthorisation,
     AuthorisationOfStructure,
@@ -75,6 +54,8 @@ pub(super) enum Line {
     MedecinTraitant,
     OppositionBrisDeGlace,
     OppositionCentre15,
+    MaskedInEmergencies,
+    MaskByDefault,
 }
 
 /// A document as it is deposited.
@@ -99,6 +80,8 @@ pub(super) struct Spec {
     pub(super) minutes_later: u8,
     /// Masked by the patient afterwards: a second metadata version.
     pub(super) masked: bool,
+    /// The patient reads it in a secret connection, if they may.
+    pub(super) read_in_secret: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,11 +108,21 @@ pub(super) const TYPES: [(&str, &str); 8] = [
 /// Asks shrink first: the one that is left wants few of the documents.
 pub(super) fn pair() -> impl Strategy<Value = Pair> {
     let list = prop_oneof![1 => vec(line(), 0..3), 2 => vec(line(), 0..2).prop_map(authorised)];
-    (vec(ask(), 1..=ASKS_MAX), vec(spec(), 1..=DOCUMENTS_MAX), list, outsider())
-        .prop_map(|(asks, documents, list, outsider)| Pair { outsider, list, documents, asks })
+    let account = prop_oneof![8 => Just(Account::Open), 1 => Just(Account::Closed), 1 => Just(Account::Reopened)];
+    let life = (prop::bool::weighted(0.2), account);
+    (vec(ask(), 1..=ASKS_MAX), vec(spec(), 1..=DOCUMENTS_MAX), life, list, outsider()).prop_map(
+        |(asks, documents, (is_looked_through, account), list, outsider)| Pair {
+            outsider,
+            list,
+            documents,
+            is_looked_through,
+            account,
+            asks,
+        },
+    )
 }
 
-const DOCUMENTS_MAX: usize = 6;
+const DOCUMENTS_MAX: usize = 5;
 const ASKS_MAX: usize = 6;
 
 /// The one of `marks` that `wanted` means: the first that bears it, or the next one in the circle. Whichever others are
@@ -144,17 +137,11 @@ pub(super) fn mark() -> impl Strategy<Value = u8> {
 }
 
 /// Few, so that relations often meet a document.
-const MARKS: u8 = 6;
+const MARKS: u8 = 5;
 
 fn authorised(mut list: Vec<Line>) -> Vec<Line> {
     list.push(Line::Authorisation);
     list
-}
-
-fn outsider() -> impl Strategy<Value = Outsider> {
-    let who = prop_oneof![4 => Just(Who::Doctor), 6 => select(Who::ALL.to_vec())];
-    let purpose = prop_oneof![4 => Just("normal"), 1 => Just("bris_de_glace"), 1 => Just("centre_15")];
-    (who, purpose).prop_map(|(who, purpose)| Outsider { who, purpose })
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -166,6 +153,8 @@ fn line() -> impl Strategy<Value = Line> {
         Line::MedecinTraitant,
         Line::OppositionBrisDeGlace,
         Line::OppositionCentre15,
+        Line::MaskedInEmergencies,
+        Line::MaskByDefault,
     ])
 }
 
@@ -177,17 +166,18 @@ fn spec() -> impl Strategy<Value = Spec> {
         1 => subsequence(VisibilityLabel::ALL.to_vec(), 0..=3),
     ];
     let confidentiality = (select(ConfidentialityLevel::ALL.to_vec()), labels, prop::bool::weighted(0.2));
+    let read_in_secret = prop::bool::weighted(0.15);
     let relation = prop_oneof![
         1 => Just(None),
         1 => (select(RelationKind::ALL.to_vec()), mark()).prop_map(Some),
         2 => mark().prop_map(|target| Some((RelationKind::Replaces, target))),
     ];
-    let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3);
+    let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3, read_in_secret);
     (who, confidentiality, rest).prop_map(
         |(
             (mark, depositor, author, kind),
             (level, labels, masked),
-            (named_by_uuid, relation, reference, day, minutes_later),
+            (named_by_uuid, relation, reference, day, minutes_later, read_in_secret),
         )| {
             Spec {
                 mark,
@@ -202,6 +192,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 day,
                 minutes_later,
                 masked,
+                read_in_secret,
             }
         },
     )
