@@ -82,6 +82,8 @@ pub struct Dmp {
     pub habilitation_matrix: PathBuf,
     /// Homologation numbers (`LPS_ID_HOMOLOGATION_DMP`) of the software that is let in; empty: all.
     pub homologations: Vec<String>,
+    /// Whether whom the patient blocked is kept out by bris de glace and as centre 15, too. The texts do not say (F.4-9).
+    pub block_in_emergencies: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -160,6 +162,7 @@ impl Default for Dmp {
             finess_table: PathBuf::new(),
             habilitation_matrix: PathBuf::new(),
             homologations: Vec::new(),
+            block_in_emergencies: true,
         }
     }
 }
@@ -304,7 +307,17 @@ pub const KEYS: &[(&str, &[&str])] = &[
     ("revocation", revocation::KEYS),
     ("store", &["database", "documents", "repository_unique_id", "bytes_max", "free_bytes_min"]),
     ("journal", journal::KEYS),
-    ("dmp", &["ins_domains", "structure_classes", "finess_table", "habilitation_matrix", "homologations"]),
+    (
+        "dmp",
+        &[
+            "ins_domains",
+            "structure_classes",
+            "finess_table",
+            "habilitation_matrix",
+            "homologations",
+            "block_in_emergencies",
+        ],
+    ),
     ("vihf", &["sha1", "lifetime_seconds", "skew_seconds", "air_contexts", "login_age_hours_max"]),
     ("oidc", oidc::KEYS),
     ("mail", mail::KEYS),

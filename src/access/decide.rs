@@ -178,6 +178,11 @@ impl RuleId {
             Self::OwnTraces => "F.2 own traces",
         }
     }
+
+    /// Whether who was let in by this rule is not to know what was done over a secret connection (F.4-5, J64).
+    pub fn hides_secrets(self) -> bool {
+        matches!(self, Self::LegalRepresentative | Self::Aidant)
+    }
 }
 
 /// Decides whether `caller` may do `A` on `dossier` at `now`, and what they see of it.
@@ -290,15 +295,20 @@ impl Question<'_> {
             Action::DeclareAuthorisation if cells.grants(Row::DeclareAuthorised) => self.write_own_line(),
             Action::RemoveAuthorisation if cells.grants(Row::RemoveOwnAuthorisation) => self.write_own_line(),
             Action::LeaveAsMedecinTraitant if cells.grants(Row::RemoveSelfAsMt) => self.write_own_line(),
-            Action::ListAuthorisations if cells.grants(Row::ListPs) => self.read(Action::Consult, cells),
+            Action::ListAuthorisations if cells.grants(Row::ListPs) => match self.read(Action::Consult, cells)? {
+                // They are let in to what is theirs, and the list is not.
+                (RuleId::OccupationalMedicine, _) => Err(RuleId::NotAuthorised),
+                other => Ok(other),
+            },
             Action::Mask if cells.grants(Row::Mask) => self.read(Action::Consult, cells),
             Action::Unmask if cells.of(Row::Unmask) == Cell::Yes => self.read(Action::Consult, cells),
             Action::Unmask if cells.grants(Row::Unmask) => self.own_of_readers(cells),
-            Action::RevealToPatient | Action::RevealToRepresentatives if cells.grants(Row::MakeVisible) => {
-                self.read(Action::Consult, cells)
-            }
-            // No row says who hides a document after its deposit: whoever deposited or wrote it (F.2, R1111-50, -53).
-            Action::ConcealFromPatient | Action::ConcealFromRepresentatives if cells.grants(Row::Mask) => {
+            Action::RevealToPatient if cells.grants(Row::MakeVisible) => self.read(Action::Consult, cells),
+            // No row says who hides a document after its deposit, or shows to parents what a minor keeps from them:
+            // whoever deposited or wrote it (F.2, R1111-50, -53).
+            Action::ConcealFromPatient | Action::ConcealFromRepresentatives | Action::RevealToRepresentatives
+                if cells.grants(Row::Mask) =>
+            {
                 self.own_of_readers(cells)
             }
             Action::ReadJournal => Ok(self.read_journal()),
@@ -346,10 +356,14 @@ impl Question<'_> {
                 return Err(RuleId::ModeConsultsNothing);
             }
         };
-        if self.dossier.is_blocked(id, self.now) {
+        let is_occupational = cells.at.column == Column::T;
+        // Column T has no purposes.
+        let in_emergency = *self.caller.purpose() != Purpose::Normal && !is_occupational;
+        let block_holds = !in_emergency || self.matrices.block_in_emergencies;
+        if block_holds && self.dossier.is_blocked(id, self.now) {
             return Err(RuleId::Blocked);
         }
-        let rule = if cells.at.column == Column::T { self.occupational(id) } else { self.entitled(id)? };
+        let rule = if is_occupational { self.occupational(id) } else { self.entitled(id)? };
         match rule {
             RuleId::OccupationalMedicine => Ok((rule, Others::Nothing)),
             _ => Ok((rule, Others::Shown(self.shown(action, cells, practising)))),

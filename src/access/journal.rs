@@ -8,8 +8,8 @@ use crate::identity::caller::{Caller, CallerId};
 /// Who looks at the journal of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Viewer {
-    /// Sees what everybody did; a legal representative but for secret connections (J64).
-    All { legal_representative: bool },
+    /// Sees what everybody did; some but for secret connections (J64).
+    All { hides_secrets: bool },
     /// Sees what they did themselves, and of it no more than they were told then.
     Own,
 }
@@ -18,10 +18,11 @@ impl Permit<ReadJournal> {
     /// Invariant: a rule that is not named here shows own lines alone.
     pub fn viewer(&self) -> Viewer {
         match self.rule() {
-            RuleId::PatientsOwnAct | RuleId::Aidant | RuleId::Operator | RuleId::MedecinTraitant => {
-                Viewer::All { legal_representative: false }
-            }
-            RuleId::LegalRepresentative => Viewer::All { legal_representative: true },
+            rule @ (RuleId::PatientsOwnAct
+            | RuleId::LegalRepresentative
+            | RuleId::Aidant
+            | RuleId::Operator
+            | RuleId::MedecinTraitant) => Viewer::All { hides_secrets: rule.hides_secrets() },
             _ => Viewer::Own,
         }
     }

@@ -93,12 +93,22 @@ enum Action {
     },
     /// End the authorisation of a professional
     Revoke(OfProfessional),
+    /// End the authorisation of a structure
+    RevokeStructure {
+        #[command(flatten)]
+        patient: Patient,
+        /// `Struct_IdNat` of the structure
+        #[arg(long)]
+        structure: StructIdNat,
+    },
     /// Block a professional: they consult nothing, whatever else holds; they may still deposit
     Block(OfProfessional),
     /// End a block; the authorisation does not come back by itself
     Unblock(OfProfessional),
     /// Name the médecin traitant: they also see masked documents
     MedecinTraitant(OfProfessional),
+    /// End that
+    EndMedecinTraitant(OfProfessional),
     /// Mask a document to professionals (MASQUE_PS)
     Mask(OfDocument),
     /// Unmask a document
@@ -252,6 +262,7 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
         Change::always(of.patient, ConsentProvision::Label { document: of.document, label }, state)
     };
     let authorisation = |ps| ConsentKind::Authorisation(Grantee::Professional(ps));
+    let of_structure = |structure| ConsentKind::Authorisation(Grantee::Structure(structure));
     let change = match action {
         Action::Open(patient) => return open(gateway, &read_ins(&patient.ins, config)?).await,
         Action::Show(patient) => {
@@ -262,12 +273,14 @@ async fn act(gateway: &Gateway, action: Action) -> Result<Value, Failure> {
         Action::Reopen(patient) => return change(gateway, &patient, AccountMove::Reopen).await,
         Action::Authorise { of, period } => Change { period, ..list(of.patient, authorisation(of.ps), Active) },
         Action::AuthoriseStructure { patient, structure, period } => {
-            Change { period, ..list(patient, ConsentKind::Authorisation(Grantee::Structure(structure)), Active) }
+            Change { period, ..list(patient, of_structure(structure), Active) }
         }
         Action::Revoke(of) => list(of.patient, authorisation(of.ps), Inactive),
+        Action::RevokeStructure { patient, structure } => list(patient, of_structure(structure), Inactive),
         Action::Block(of) => list(of.patient, ConsentKind::Block(of.ps), Active),
         Action::Unblock(of) => list(of.patient, ConsentKind::Block(of.ps), Inactive),
         Action::MedecinTraitant(of) => list(of.patient, ConsentKind::MedecinTraitant(of.ps), Active),
+        Action::EndMedecinTraitant(of) => list(of.patient, ConsentKind::MedecinTraitant(of.ps), Inactive),
         Action::Mask(of) => labelled(of, VisibilityLabel::MasquePs, Active),
         Action::Unmask(of) => labelled(of, VisibilityLabel::MasquePs, Inactive),
         Action::Conceal { of, from } => labelled(of, from.label(), Active),

@@ -18,6 +18,8 @@ pub struct Consent {
     pub until: Option<Timestamp>,
     /// How the line came in: the patient's own act, or a professional's declaration (TD0.3).
     pub declared_by: DeclaredBy,
+    /// Said over a "connexion secrète" (J64): for legal representatives there is no such line.
+    pub is_secret: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,16 +53,22 @@ pub struct EmergencyAccess {
 }
 
 impl EmergencyAccess {
-    /// One for the patient, one for each médecin traitant in force but the caller themselves.
+    /// One for the patient, one for each médecin traitant in force but the caller themselves and whom the patient blocked.
+    ///
+    /// A record has one mail address, and that of a minor is their parents': what is secret from legal representatives
+    /// (J64) waits for the patient in the journal.
     ///
     /// What one professional consults of one record for one purpose within an hour of the clock is one occasion: a
     /// consultation is many requests.
     pub fn notices(&self, dossier: &Dossier) -> Vec<Notice> {
         let hour = self.at.as_second().div_euclid(HOUR_S);
         let occasion = format!("{hour} {}", self.caller);
-        let others = dossier.medecins_traitants(self.at).filter(|ps| **ps != self.caller);
+        let is_told = |ps: &&PsIdNat| **ps != self.caller && !dossier.is_blocked(ps, self.at);
+        let others = dossier.medecins_traitants(self.at).filter(is_told);
         let addressees = others.cloned().map(Addressee::Professional);
-        [Addressee::Patient(dossier.id)]
+        let told_by_mail = !(self.is_secret && dossier.has_legal_representative(self.at));
+        told_by_mail
+            .then_some(Addressee::Patient(dossier.id))
             .into_iter()
             .chain(addressees)
             .map(|addressee| Notice {
@@ -143,7 +149,7 @@ const ADVICE_AFTER: SignedDuration = SignedDuration::from_hours(14 * 24);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::consent::{Consent, ConsentKind, DeclaredBy};
+    use crate::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole};
     use crate::domain::dossier::DossierState;
     use crate::domain::ids::ConsentId;
 
@@ -162,6 +168,7 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
             until: *until,
             declared_by: DeclaredBy::Patient,
+            is_secret: false,
         });
         Dossier { id: DossierId::new(), state: DossierState::Activated, ins: vec![], consents: consents.collect() }
     }
@@ -187,6 +194,22 @@ mod tests {
         assert_eq!(told("810000000045"), [patient.clone(), martin.clone(), bernard.clone()]);
         assert_eq!(told("810000000011"), [patient.clone(), bernard]);
         assert_eq!(told("810000000029"), [patient, martin]);
+    }
+
+    #[test]
+    fn a_secret_emergency_is_not_mailed_where_parents_may_read_the_mail() {
+        let mut dossier = dossier(&[("810000000011", None)]);
+        let told = |dossier: &Dossier| -> Vec<Addressee> {
+            let access = access(dossier, "810000000045", "2026-11-22T06:00:00Z");
+            let notices = EmergencyAccess { is_secret: true, ..access }.notices(dossier);
+            notices.into_iter().map(|notice| notice.addressee).collect()
+        };
+        let martin = Addressee::Professional(ps("810000000011"));
+        assert_eq!(told(&dossier), [Addressee::Patient(dossier.id), martin.clone()]);
+        let parent = Delegate { role: DelegateRole::LegalRepresentative, id: "ens-42".parse().unwrap() };
+        let line = Consent { kind: ConsentKind::Delegation(parent), ..dossier.consents[0].clone() };
+        dossier.consents.push(line);
+        assert_eq!(told(&dossier), [martin]);
     }
 
     #[test]

@@ -190,6 +190,11 @@ impl Caller {
         }
     }
 
+    /// Over a "connexion secrète".
+    pub fn is_secret(&self) -> bool {
+        self.visibility() == AccessVisibility::HiddenFromLegalRepresentatives
+    }
+
     /// The one patient whom the token or the session is about.
     pub fn stated_patient(&self) -> Option<&Ins> {
         match self {

@@ -45,7 +45,13 @@ impl PortalSession {
             let expected = format!("urn:oid:OID|INS of the patient of the session: {error}");
             Refusal::new(Rule::HeaderValue, "header X-On-Behalf-Of", mask(text), expected)
         })?;
-        Ok(Self::Of { patient, user: read_user(headers.user)?, visibility: read_visibility(headers.secret)? })
+        let user = read_user(headers.user)?;
+        let visibility = read_visibility(headers.secret)?;
+        if user != PortalUser::Patient && visibility != AccessVisibility::Ordinary {
+            let expected = "false, or no header: what is kept from those who act for the patient is the patient's";
+            return Err(Refusal::new(Rule::HeaderValue, "header X-Secret-Connection", "true", expected));
+        }
+        Ok(Self::Of { patient, user, visibility })
     }
 
     pub fn patient(&self) -> Option<&Ins> {
@@ -148,6 +154,7 @@ mod tests {
             (Some(INS), Some("patient"), Some("yes"), "X-Secret-Connection"),
             (None, Some("patient"), None, "X-Portal-User"),
             (None, None, Some("true"), "X-Secret-Connection"),
+            (Some(INS), Some("legal_representative ens-42"), Some("true"), "X-Secret-Connection"),
         ] {
             let told = read(on_behalf_of, user, secret).unwrap_err();
             assert!(told.contains(place) && !told.contains("27903512151"), "{told}");

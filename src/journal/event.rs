@@ -8,7 +8,7 @@ use crate::domain::document_entry::DocumentEntry;
 use crate::domain::ids::DossierId;
 use crate::identity::caller::{Caller, Purpose};
 use crate::identity::session::{PortalSession, PortalUser};
-use crate::identity::statement::AccessVisibility;
+use crate::identity::statement::{AccessVisibility, Software};
 use crate::identity::token::Token;
 
 /// What happened, as it is sealed. Field order is part of the format: the line is hashed as text.
@@ -32,20 +32,30 @@ pub struct Event {
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     None,
-    Line {
-        id: String,
-        /// In the words of the store.
-        kind: String,
-        /// National identifier, or id of a delegate; empty where the line names nobody.
-        who: String,
-        since: Timestamp,
-        /// Empty without end.
-        until: String,
-    },
+    /// What was asked for, and what ended with it.
+    Lines(Vec<ChangedLine>),
     Label {
         label: String,
         present: bool,
     },
+    /// The mail address of a professional, or of the patient where `who` is empty: whether there is one from now on.
+    Contact {
+        who: String,
+        present: bool,
+    },
+}
+
+/// A line of the list as it is from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedLine {
+    pub id: String,
+    /// In the words of the store.
+    pub kind: String,
+    /// National identifier, or id of a delegate; empty where the line names nobody.
+    pub who: String,
+    pub since: Timestamp,
+    /// Empty without end.
+    pub until: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +148,7 @@ pub enum StatedToken {
         user_name: String,
         role: String,
         struct_id: String,
-        /// `name version (homologation)`; empty where the token says none.
+        /// `name version (homologation) installation`; empty where the token says none.
         software: String,
     },
 }
@@ -216,17 +226,23 @@ impl Event {
     pub fn changing(self, change: Change) -> Self {
         Self { change, ..self }
     }
+
+    /// The same line, not for legal representatives: what it is about was said in secret.
+    pub fn in_secret(self) -> Self {
+        Self { connection: Connection::Secret, ..self }
+    }
 }
 
 impl Change {
-    pub fn of_line(line: &Consent) -> Self {
-        Self::Line {
+    pub fn of_lines<'l>(lines: impl IntoIterator<Item = &'l Consent>) -> Self {
+        let changed = lines.into_iter().map(|line| ChangedLine {
             id: line.id.to_string(),
             kind: line.kind.word().to_owned(),
             who: line.kind.party().to_owned(),
             since: line.since,
             until: line.until.map(|until| until.to_string()).unwrap_or_default(),
-        }
+        });
+        Self::Lines(changed.collect())
     }
 }
 
@@ -411,11 +427,15 @@ impl StatedToken {
             user_name: statement.subject.name.clone().unwrap_or_default(),
             role: statement.roles.iter().map(|role| role.code.as_str()).collect::<Vec<_>>().join(" "),
             struct_id: statement.structure.to_string(),
-            software: software
-                .map(|software| format!("{} {} ({})", software.name, software.version, software.homologation))
-                .unwrap_or_default(),
+            software: software.map(describe).unwrap_or_default(),
         }
     }
+}
+
+fn describe(software: &Software) -> String {
+    let Software { name, version, homologation, installation } = software;
+    let installation = installation.as_ref().map(|id| format!(" {id}")).unwrap_or_default();
+    format!("{name} {version} ({homologation}){installation}")
 }
 
 impl Subject {

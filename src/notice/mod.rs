@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 
 use crate::access::decide::{Act, Permit, RuleId};
 use crate::domain::ids::{DossierId, LogicalId};
-use crate::domain::notice::{Addressee, EmergencyAccess, Notice, NoticeKind};
+use crate::domain::national_id::PsIdNat;
+use crate::domain::notice::{Addressee, EmergencyAccess, NoticeKind};
 use crate::identity::caller::Caller;
-use crate::identity::statement::AccessVisibility;
 use crate::store::{Error, Tx, dossier, outbox};
 
 /// Rung when this process wrote a notice, so that its sender need not wait for its next look.
@@ -44,9 +44,8 @@ pub fn emergency<A: Act>(permit: &Permit<A>, caller: &Caller, at: Timestamp) -> 
         RuleId::Centre15 => NoticeKind::Centre15,
         _ => return None,
     };
-    let is_secret = caller.visibility() == AccessVisibility::HiddenFromLegalRepresentatives;
-    let caller = caller.professional_id()?.clone();
-    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller, at, is_secret })
+    let (who, is_secret) = (caller.professional_id()?.clone(), caller.is_secret());
+    Some(EmergencyAccess { kind, dossier: permit.dossier(), caller: who, at, is_secret })
 }
 
 /// Tells the patient and each médecin traitant of an access, in the write of its journal line.
@@ -56,13 +55,13 @@ pub async fn tell(tx: &mut Tx<'_>, access: &EmergencyAccess) -> Result<(), Error
     Ok(())
 }
 
-/// Advises the patient, two weeks after `since`, to have a document explained that was made invisible to them then.
-pub fn advise_later(tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId, since: Timestamp) {
-    outbox::insert(tx, &Notice::of_invisible_document(dossier, document, since));
-}
-
 /// Takes that advice back: the document is visible, replaced by a visible one, or gone.
 pub fn cancel_advice(tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId, now: Timestamp) {
     let (addressee, occasion) = (Addressee::Patient(dossier), document.to_string());
     outbox::cancel(tx, &addressee, dossier, NoticeKind::InvisibleDocument, &occasion, now);
+}
+
+/// Takes back what waits for a professional about a record that they are blocked from.
+pub fn cancel_notices_to(tx: &mut Tx<'_>, dossier: DossierId, blocked: &PsIdNat, now: Timestamp) {
+    outbox::cancel_all(tx, &Addressee::Professional(blocked.clone()), dossier, now);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::beat::Shows;
 use super::frame::{Attempt, not_found};
 use super::gateway::Gateway;
 use super::outcome::{ConsentOutcome, ConsentState, Journaled, documents_of};
@@ -44,9 +45,7 @@ impl Gateway {
         let shown = read.await.map_err(Failure::from)?;
         self.write_line(event(&attempt, shown.as_ref())).await?;
         let lines = shown.map_or_else(Vec::new, |shown| shown.lines);
-        if lines.is_empty() {
-            self.keep_beat(&attempt).await;
-        }
+        self.keep_beat(&attempt, Shows::of(&lines)).await;
         Ok(Journaled::new(lines))
     }
 
@@ -77,7 +76,7 @@ impl Gateway {
         };
         self.write_line(event).await?;
         if line.is_none() {
-            self.keep_beat(&attempt).await;
+            self.keep_beat(&attempt, Shows::Nothing).await;
         }
         line.map(Journaled::new).ok_or_else(not_found)
     }
@@ -108,6 +107,7 @@ impl Shown {
             }
         };
         let sees = |line: &Consent| match decided {
+            Ok(rule) if rule.hides_secrets() => !line.is_secret,
             Ok(_) if acts_for_the_patient(caller) => true,
             Ok(_) => is_own(caller, line) || (line.in_force(now) && names_somebody_of_care(line)),
             Err(Denial { rule: RuleId::Closed | RuleId::OtherPatient | RuleId::NoDelegation }) => false,

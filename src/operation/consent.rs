@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::beat::Shows;
 use super::frame::{Attempt, access_denied, not_found};
 use super::gateway::Gateway;
 use super::label;
@@ -21,6 +22,7 @@ use crate::domain::national_id::PsIdNat;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
 use crate::journal::event::{Action, Change, Event, Outcome, Subject};
+use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
 use crate::store::{self, Tx, consent, dossier};
 
@@ -52,7 +54,7 @@ impl Gateway {
         });
         let written = write.await.map_err(Failure::from)?;
         if written.is_err() {
-            self.keep_beat(&attempt).await;
+            self.keep_beat(&attempt, Shows::Nothing).await;
         }
         written.map(Journaled::new)
     }
@@ -92,7 +94,17 @@ async fn set(
     caller: &Caller,
     request: ConsentRequest,
 ) -> Result<Set, store::Error> {
-    let Some(dossier) = dossier::find_by_ins(tx, &request.patient).await? else {
+    let found = dossier::find_by_ins(tx, &request.patient).await?;
+    // Refused whether there is a record or not; where there is one, its holder reads of it.
+    let wanted = match Wanted::of(caller, &request) {
+        Ok(wanted) => wanted,
+        Err(refusal) => {
+            let subject = found.map_or(Subject::Unknown, |dossier| Subject::of(dossier.id));
+            let event = attempt.refused(subject, std::slice::from_ref(&refusal));
+            return Ok((event, Err(Failure::Journaled(vec![refusal]))));
+        }
+    };
+    let Some(dossier) = found else {
         return Ok((attempt.not_found(Subject::Unknown), Err(access_denied())));
     };
     let kind = match request.provision {
@@ -103,12 +115,43 @@ async fn set(
         ConsentProvision::List(ref kind) => kind.clone(),
     };
     let asked = Asked { matrices, caller, dossier: &dossier, now: attempt.now };
-    match asked.may_write(&kind, request.state) {
-        Ok(Ok(rule)) => write_line(tx, attempt, &asked, request, kind, rule.code()).await,
-        Ok(Err(denial)) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
-        Err(refusal) => {
-            let event = attempt.refused(Subject::of(dossier.id), std::slice::from_ref(&refusal));
-            Ok((event, Err(Failure::Journaled(vec![refusal]))))
+    match asked.may(wanted, &kind) {
+        Ok(rule) => write_line(tx, attempt, &asked, request, &kind, rule).await,
+        Err(denial) => Ok((attempt.denied(dossier.id, denial), Err(access_denied()))),
+    }
+}
+
+/// What somebody wants by a line or a label, as far as their mode can want it at all.
+#[derive(Clone, Copy)]
+enum Wanted {
+    /// TD0.3: a professional's own.
+    Declare,
+    Remove,
+    LeaveAsMedecinTraitant,
+    /// The patient's own act, or that of who acts for them; a label is whoever's may set it.
+    Other,
+}
+
+impl Wanted {
+    /// Errors: a line that is not theirs to write at all.
+    fn of(caller: &Caller, request: &ConsentRequest) -> Result<Self, Refusal> {
+        let (ConsentProvision::List(kind), Some((own, professional))) = (&request.provision, own_authorisation(caller))
+        else {
+            return Ok(Self::Other);
+        };
+        match (kind, request.state) {
+            (ConsentKind::Authorisation(grantee), ConsentState::Active) if *grantee == own => Ok(Self::Declare),
+            (ConsentKind::Authorisation(grantee), ConsentState::Inactive) if *grantee == own => Ok(Self::Remove),
+            (ConsentKind::MedecinTraitant(named), ConsentState::Inactive) if *named == professional => {
+                Ok(Self::LeaveAsMedecinTraitant)
+            }
+            _ => Err(Refusal::new(
+                Rule::ModeRefused,
+                "Consent.provision",
+                "something else than the caller's own authorisation",
+                "a professional declares or ends their own authorisation, or ends being médecin traitant (TD0.3); the \
+                 rest of the list is the patient's",
+            )),
         }
     }
 }
@@ -122,37 +165,16 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Whether the caller may write a line of that kind. Errors: a line that is not theirs to write at all.
-    fn may_write(&self, kind: &ConsentKind, state: ConsentState) -> Result<Result<RuleId, Denial>, Refusal> {
-        let Some((own, professional)) = own_authorisation(self.caller) else { return Ok(self.may_set(kind)) };
-        match (kind, state) {
-            (ConsentKind::Authorisation(grantee), ConsentState::Active) if *grantee == own => {
-                Ok(self.decided::<DeclareAuthorisation>())
-            }
-            (ConsentKind::Authorisation(grantee), ConsentState::Inactive) if *grantee == own => {
-                Ok(self.decided::<RemoveAuthorisation>())
-            }
-            (ConsentKind::MedecinTraitant(named), ConsentState::Inactive) if *named == professional => {
-                Ok(self.decided::<LeaveAsMedecinTraitant>())
-            }
-            _ => Err(Refusal::new(
-                Rule::ModeRefused,
-                "Consent.provision",
-                "something else than the caller's own authorisation",
-                "a professional declares or ends their own authorisation, or ends being médecin traitant (TD0.3); the \
-                 rest of the list is the patient's",
-            )),
-        }
-    }
-
-    /// The patient's own act, or that of who acts for them.
-    fn may_set(&self, kind: &ConsentKind) -> Result<RuleId, Denial> {
-        match kind {
-            ConsentKind::Delegation(Delegate { role: DelegateRole::LegalRepresentative, .. }) => {
-                self.decided::<NameRepresentative>()
-            }
-            ConsentKind::Delegation(Delegate { role: DelegateRole::Aidant, .. }) => self.decided::<NameAidant>(),
-            _ => self.decided::<SetList>(),
+    fn may(&self, wanted: Wanted, kind: &ConsentKind) -> Result<RuleId, Denial> {
+        match (wanted, kind) {
+            (Wanted::Declare, _) => self.decided::<DeclareAuthorisation>(),
+            (Wanted::Remove, _) => self.decided::<RemoveAuthorisation>(),
+            (Wanted::LeaveAsMedecinTraitant, _) => self.decided::<LeaveAsMedecinTraitant>(),
+            (Wanted::Other, ConsentKind::Delegation(delegate)) => match delegate.role {
+                DelegateRole::LegalRepresentative => self.decided::<NameRepresentative>(),
+                DelegateRole::Aidant => self.decided::<NameAidant>(),
+            },
+            (Wanted::Other, _) => self.decided::<SetList>(),
         }
     }
 
@@ -183,77 +205,112 @@ fn own_authorisation(caller: &Caller) -> Option<(Grantee, PsIdNat)> {
     }
 }
 
-/// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end, and
-/// what has ended stays so.
+/// Writes what becomes of the list, and says it.
 async fn write_line(
     tx: &mut Tx<'_>,
     attempt: &Attempt,
     asked: &Asked<'_>,
     request: ConsentRequest,
-    kind: ConsentKind,
-    rule: &str,
+    kind: &ConsentKind,
+    rule: RuleId,
 ) -> Result<Set, store::Error> {
-    let (dossier, now) = (asked.dossier, attempt.now);
-    let subject = Subject::of(dossier.id);
-    let open = |line: &&Consent| line.kind == kind && !line.has_ended(now);
-    let known = match request.id {
-        Some(id) => dossier.consents.iter().find(|line| line.id == id && line.kind == kind),
-        None => dossier.consents.iter().find(open),
-    };
-    let line = match (known, request.state) {
-        (None, _) if request.id.is_some() => return Ok((attempt.not_found(subject), Err(not_found()))),
-        (None, ConsentState::Inactive) => return Ok((attempt.not_found(subject), Err(not_found()))),
-        (Some(line), ConsentState::Active) if line.has_ended(now) => {
+    let dossier = asked.dossier.id;
+    let subject = Subject::of(dossier);
+    let (line, ended, result) = match asked.step(&request, kind, rule) {
+        Step::NotThere => return Ok((attempt.not_found(subject), Err(not_found()))),
+        Step::HasEnded => {
             let expected = "inactive: a line that has ended stays so; a new one may be made";
             let refusal = Refusal::new(Rule::ConsentForm, "Consent.status", "active", expected);
             let event = attempt.refused(subject, std::slice::from_ref(&refusal));
             return Ok((event, Err(Failure::Journaled(vec![refusal]))));
         }
-        (Some(line), _) if line.has_ended(now) || asked.is_present(line, request.state) => {
-            let event = attempt.event(subject, Outcome::DoneBefore, Vec::new()).changing(Change::of_line(line));
-            return Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line.clone() })));
-        }
-        (Some(line), ConsentState::Inactive) => {
-            // Whichever was asked for, no other of the kind goes on in its place.
-            for other in dossier.consents.iter().filter(open).filter(|other| other.id != line.id) {
-                consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..other.clone() }).await?;
-            }
-            Consent { until: Some(now), ..line.clone() }
-        }
-        (Some(line), ConsentState::Active) => {
-            let since = if line.since <= now { line.since } else { request.since.unwrap_or(line.since).max(now) };
-            Consent { since, until: request.until, declared_by: asked.declared_by(), ..line.clone() }
-        }
-        (None, ConsentState::Active) => {
-            let since = request.since.map_or(now, |since| since.max(now));
-            let declared_by = asked.declared_by();
-            Consent { id: ConsentId::new(), kind: kind.clone(), since, until: request.until, declared_by }
-        }
+        Step::Already(line) => (line, Vec::new(), Outcome::DoneBefore),
+        Step::Write { line, ended } => (line, ended, Outcome::Done { rule: rule.code().to_owned() }),
     };
-    if matches!(kind, ConsentKind::Block(_)) && request.state == ConsentState::Active {
-        end_authorisation_of_blocked(tx, dossier, &kind, now).await?;
+    if let Outcome::Done { .. } = result {
+        for line in ended.iter().chain([&line]) {
+            consent::upsert(tx, dossier, line).await?;
+        }
+        consent::forget_ended(tx, dossier, &line.kind, attempt.now).await?;
+        if let (ConsentKind::Block(blocked), ConsentState::Active) = (&line.kind, request.state) {
+            notice::cancel_notices_to(tx, dossier, blocked, attempt.now);
+        }
     }
-    consent::upsert(tx, dossier.id, &line).await?;
-    consent::forget_ended(tx, dossier.id, &line.kind, now).await?;
-    let event = attempt.event(subject, Outcome::Done { rule: rule.to_owned() }, Vec::new());
-    let event = event.changing(Change::of_line(&line));
+    // A line that is told openly names no other that was said in secret.
+    let told = ended.iter().filter(|other| line.is_secret || !other.is_secret);
+    let event = attempt.event(subject, result, Vec::new()).changing(Change::of_lines([&line].into_iter().chain(told)));
+    let event = if line.is_secret { event.in_secret() } else { event };
     Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
 }
 
-/// Unblocking does not bring an authorisation back (T-19), so a block ends it for good.
-async fn end_authorisation_of_blocked(
-    tx: &mut Tx<'_>,
-    dossier: &Dossier,
-    block: &ConsentKind,
-    now: Timestamp,
-) -> Result<(), store::Error> {
-    let ConsentKind::Block(blocked) = block else { return Ok(()) };
-    let ends = |kind: &ConsentKind| match kind {
-        ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
-        _ => false,
-    };
-    for line in dossier.consents.iter().filter(|line| ends(&line.kind) && !line.has_ended(now)) {
-        consent::upsert(tx, dossier.id, &Consent { until: Some(now), ..line.clone() }).await?;
+/// What becomes of the list.
+enum Step {
+    /// No such line, or none for this caller.
+    NotThere,
+    /// It was asked to go on.
+    HasEnded,
+    Already(Consent),
+    /// The line, new or changed, and those that end with it.
+    Write {
+        line: Consent,
+        ended: Vec<Consent>,
+    },
+}
+
+impl Asked<'_> {
+    /// A line that says the same is changed, not doubled: a block set twice is one block. What is not there cannot end,
+    /// and what has ended stays so.
+    fn step(&self, request: &ConsentRequest, kind: &ConsentKind, rule: RuleId) -> Step {
+        let now = self.now;
+        let mut there = self.dossier.consents.iter().filter(|line| line.kind == *kind);
+        let is_told = |line: &&Consent| !(line.is_secret && rule.hides_secrets());
+        let known = match request.id {
+            Some(id) => there.find(|line| line.id == id && is_told(line)),
+            None => there.find(|line| !line.has_ended(now) && is_told(line)),
+        };
+        match (known, request.state) {
+            (None, _) if request.id.is_some() => Step::NotThere,
+            (None, ConsentState::Inactive) => Step::NotThere,
+            (Some(line), ConsentState::Active) if line.has_ended(now) => Step::HasEnded,
+            (Some(line), state) if line.has_ended(now) || self.is_present(line, state) => Step::Already(line.clone()),
+            (Some(line), ConsentState::Inactive) => {
+                // Whichever was asked for, no other of the kind goes on in its place.
+                let ended = self.ending(|other| other.kind == *kind && other.id != line.id);
+                Step::Write { line: Consent { until: Some(now), ..line.clone() }, ended }
+            }
+            (known, ConsentState::Active) => {
+                Step::Write { line: self.active(known, request, kind), ended: self.ended_by(kind) }
+            }
+        }
     }
-    Ok(())
+
+    /// The line as it is asked for: what holds goes on holding since it did.
+    fn active(&self, known: Option<&Consent>, request: &ConsentRequest, kind: &ConsentKind) -> Consent {
+        let (now, until, declared_by) = (self.now, request.until, self.declared_by());
+        let asked_since = |or: Timestamp| request.since.unwrap_or(or).max(now);
+        let Some(line) = known else {
+            let (since, is_secret) = (asked_since(now), self.caller.is_secret());
+            return Consent { id: ConsentId::new(), kind: kind.clone(), since, until, declared_by, is_secret };
+        };
+        let since = if line.since <= now { line.since } else { asked_since(line.since) };
+        // Said openly once, it is no secret.
+        let is_secret = line.is_secret && self.caller.is_secret();
+        Consent { since, until, declared_by, is_secret, ..line.clone() }
+    }
+
+    /// Unblocking does not bring an authorisation back (T-19), so a block ends those of the professional for good. That
+    /// of a structure is not theirs: whoever else works there goes on.
+    fn ended_by(&self, kind: &ConsentKind) -> Vec<Consent> {
+        let ConsentKind::Block(blocked) = kind else { return Vec::new() };
+        self.ending(|line| match &line.kind {
+            ConsentKind::Authorisation(Grantee::Professional(ps)) | ConsentKind::MedecinTraitant(ps) => ps == blocked,
+            _ => false,
+        })
+    }
+
+    /// The lines that have not ended and do now.
+    fn ending(&self, ends: impl Fn(&Consent) -> bool) -> Vec<Consent> {
+        let ending = self.dossier.consents.iter().filter(|line| !line.has_ended(self.now) && ends(line));
+        ending.map(|line| Consent { until: Some(self.now), ..line.clone() }).collect()
+    }
 }

@@ -9,7 +9,7 @@ use crate::domain::national_id::PsIdNat;
 use crate::domain::notice::Addressee;
 use crate::identity::caller::Caller;
 use crate::journal::chain::record;
-use crate::journal::event::{Action, Outcome, Subject};
+use crate::journal::event::{Action, Change, Outcome, Subject};
 use crate::refusal::Failure;
 use crate::store::{self, Tx, dossier, outbox};
 
@@ -30,6 +30,7 @@ impl Gateway {
                     record(tx, &attempt.not_found(Subject::Unknown))?;
                     return Ok(None);
                 };
+                let present = address.is_some();
                 let is_changed = match address {
                     Some(address) => {
                         outbox::set_contact(tx, &addressee, &address, attempt.now);
@@ -38,7 +39,8 @@ impl Gateway {
                     None => outbox::remove_contact(tx, &addressee).await?,
                 };
                 let result = if is_changed { Outcome::Done { rule: OPERATOR.to_owned() } } else { Outcome::DoneBefore };
-                record(tx, &attempt.event(subject, result, Vec::new()))?;
+                let change = Change::Contact { who: who(&addressee), present };
+                record(tx, &attempt.event(subject, result, Vec::new()).changing(change))?;
                 Ok(Some(is_changed))
             })
         });
@@ -55,6 +57,13 @@ async fn find(tx: &mut Tx<'_>, of: ContactOf) -> Result<Option<(Addressee, Subje
             let found = dossier::find_by_ins(tx, &ins).await?;
             Ok(found.map(|dossier| (Addressee::Patient(dossier.id), Subject::of(dossier.id))))
         }
+    }
+}
+
+fn who(addressee: &Addressee) -> String {
+    match addressee {
+        Addressee::Patient(_) => String::new(),
+        Addressee::Professional(id) => id.to_string(),
     }
 }
 

@@ -288,18 +288,22 @@ async fn insert(
     for ((document, placed), Relations { associations, labels }) in
         submission.documents.into_iter().zip(documents).zip(relations)
     {
+        let is_invisible = document.metadata.confidentiality.has(VisibilityLabel::InvisiblePatient);
         let mut replaced = Vec::new();
         for association in &associations {
             let replaces = association.kind == RelationKind::Replaces;
             if replaces && document_entry::deprecate(tx, permit, association.target).await? {
                 replaced.push(association.target);
-                notice::cancel_advice(tx, permit.dossier(), association.target, now);
+                // The patient sees a version, and needs no advice to ask for it.
+                if !is_invisible {
+                    notice::cancel_advice(tx, permit.dossier(), association.target, now);
+                }
             }
         }
         let entry = first_version(LogicalId::new(), document.metadata, placed.fingerprint(), &outcome, associations);
         document_entry::insert(tx, permit, &entry, &labels, placed)?;
-        if entry.metadata.confidentiality.has(VisibilityLabel::InvisiblePatient) {
-            notice::advise_later(tx, permit.dossier(), entry.logical_id, now);
+        if is_invisible {
+            attempt.advise_later(tx, permit.dossier(), entry.logical_id);
         }
         mentions.push(EntryMention::of(&entry));
         outcome.entries.push(DepositedEntry { entry, replaced });

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::gateway::{Gateway, ReadLines};
 use crate::access::decide::{Act, Denial, Permit};
-use crate::domain::ids::{DossierId, LogicalId};
-use crate::domain::notice::EmergencyAccess;
+use crate::domain::ids::{DossierId, EntryUuid, LogicalId};
+use crate::domain::notice::{EmergencyAccess, Notice};
 use crate::identity::caller::Caller;
 use crate::identity::statement::AccessVisibility;
 use crate::identity::token::Token;
@@ -17,7 +17,7 @@ use crate::journal::event::{
 };
 use crate::notice;
 use crate::refusal::{Failure, Refusal, Rule};
-use crate::store::label;
+use crate::store::{Tx, label, outbox};
 use crate::tls::client_certificate::ClientCertificate;
 
 /// Who does what at which instant: the part of a journal line that is known before anything is decided.
@@ -37,14 +37,14 @@ pub(super) struct Attempt {
 pub(super) enum Consequence {
     Nothing,
     /// They can be made invisible to the patient no more (R1111-53).
-    SeenByPatient(Vec<LogicalId>),
+    SeenByPatient(Vec<EntryUuid>),
     /// An emergency alone allowed it: the law wants it told (R1111-48).
     Emergency(EmergencyAccess),
 }
 
 impl Consequence {
     /// Of showing those entries, or that there are none.
-    pub(super) fn of<A: Act>(permit: &Permit<A>, caller: &Caller, shown: Vec<LogicalId>, at: Timestamp) -> Self {
+    pub(super) fn of<A: Act>(permit: &Permit<A>, caller: &Caller, shown: Vec<EntryUuid>, at: Timestamp) -> Self {
         match notice::emergency(permit, caller, at) {
             Some(access) => Self::Emergency(access),
             None if matches!(caller, Caller::PatientPortal(..)) && !shown.is_empty() => Self::SeenByPatient(shown),
@@ -80,6 +80,13 @@ impl Attempt {
 
     pub(super) fn not_found(&self, dossier: Subject) -> Event {
         self.event(dossier, Outcome::NotFound, Vec::new())
+    }
+
+    /// Advises the patient, two weeks from now, to have a document explained that is made invisible to them.
+    pub(super) fn advise_later(&self, tx: &mut Tx<'_>, dossier: DossierId, document: LogicalId) {
+        let is_secret = self.connection == Connection::Secret;
+        let notice = Notice::of_invisible_document(dossier, document, self.now);
+        outbox::insert(tx, &Notice { is_secret, ..notice });
     }
 }
 
@@ -148,7 +155,7 @@ impl Gateway {
             Consequence::SeenByPatient(shown) => {
                 let write = self.store.write_line("journal", move |tx| {
                     Box::pin(async move {
-                        label::note_seen_by_patient(tx, &shown, event.at);
+                        label::note_seen_by_patient(tx, &shown, event.at).await?;
                         record(tx, &event)
                     })
                 });

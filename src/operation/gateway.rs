@@ -130,6 +130,11 @@ impl Gateway {
 
 /// The matrices that are compiled in, or with the operator's habilitation matrix where there is one.
 fn load_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices, Fault> {
+    let matrices = read_matrices(config, terminology)?;
+    Ok(Matrices { block_in_emergencies: config.dmp.block_in_emergencies, ..matrices })
+}
+
+fn read_matrices(config: &Config, terminology: &Terminology) -> Result<Matrices, Fault> {
     let file = &config.dmp.habilitation_matrix;
     let fault = |error: Box<dyn std::error::Error + Send + Sync>| Fault::new("dmp.habilitation_matrix", error);
     if file.as_os_str().is_empty() {

@@ -81,7 +81,7 @@ impl Asked<'_> {
                 }
                 label::put(tx, &permit, document, label, attempt.now).await?;
                 if conceals {
-                    notice::advise_later(tx, permit.dossier(), document, attempt.now);
+                    attempt.advise_later(tx, permit.dossier(), document);
                 }
             }
             ConsentState::Inactive => {

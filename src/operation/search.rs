@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::beat::Shows;
 use super::frame::{Attempt, Consequence, access_denied, not_found};
 use super::gateway::Gateway;
 use super::outcome::{Journaled, SearchOutcome};
@@ -66,15 +67,17 @@ impl Gateway {
         let consequence = match &reading {
             // Nobody is told of a search by an identifier that met nothing: absent and hidden cost the same.
             Reading::Permitted(permit, found) if criteria.patient.is_some() || found.total > 0 => {
-                let shown = found.entries.iter().map(|entry| entry.logical_id).collect();
+                let shown = found.entries.iter().map(|entry| entry.entry_uuid).collect();
                 Consequence::of(permit, caller, shown, attempt.now)
             }
             Reading::Permitted(..) | Reading::Not(_) => Consequence::Nothing,
         };
         self.write_disclosure(search_event(&attempt, criteria, &reading), consequence).await?;
-        if !matches!(&reading, Reading::Permitted(_, found) if !found.entries.is_empty()) {
-            self.keep_beat(&attempt).await;
-        }
+        let shows = match &reading {
+            Reading::Permitted(_, found) => Shows::of(&found.entries),
+            Reading::Not(_) => Shows::Nothing,
+        };
+        self.keep_beat(&attempt, shows).await;
         match reading {
             Reading::Permitted(_, Found { total, entries }) => Ok(Journaled::new(SearchOutcome { total, entries })),
             Reading::Not(_) if criteria.patient.is_some() && consults(caller) => Err(access_denied()),
@@ -110,7 +113,7 @@ impl Gateway {
         let reading = reading.await.map_err(Failure::from)?;
         let consequence = match &reading {
             Reading::Permitted(permit, Some((entry, _))) => {
-                Consequence::of(permit, caller, vec![entry.logical_id], attempt.now)
+                Consequence::of(permit, caller, vec![entry.entry_uuid], attempt.now)
             }
             Reading::Permitted(_, None) | Reading::Not(_) => Consequence::Nothing,
         };
@@ -118,7 +121,7 @@ impl Gateway {
         match reading {
             Reading::Permitted(_, Some(found)) => Ok(found),
             Reading::Permitted(_, None) | Reading::Not(_) => {
-                self.keep_beat(attempt).await;
+                self.keep_beat(attempt, Shows::Nothing).await;
                 Err(not_found())
             }
         }

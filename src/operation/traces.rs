@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
+use super::beat::Shows;
 use super::gateway::Gateway;
 use super::outcome::{Journaled, Trace, TraceOutcome};
 use crate::access::decide::{Denial, ReadJournal, RuleId, decide};
@@ -70,9 +71,11 @@ impl Gateway {
             Reading::NoDossier => attempt.not_found(Subject::Unknown),
         })
         .await?;
-        if !matches!(&reading, Reading::Permitted(_, _, _, found) if found.total > 0) {
-            self.keep_beat(&attempt).await;
-        }
+        let shows = match &reading {
+            Reading::Permitted(_, _, _, found) => Shows::of(&found.lines),
+            Reading::Denied(..) | Reading::NoDossier => Shows::Nothing,
+        };
+        self.keep_beat(&attempt, shows).await;
         match reading {
             Reading::Permitted(_, _, viewer, found) => Ok(shown(found, viewer, before, Some(patient))?),
             Reading::Denied(..) | Reading::NoDossier => {

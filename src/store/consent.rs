@@ -29,6 +29,7 @@ pub async fn upsert(tx: &mut Tx<'_>, dossier: DossierId, consent: &Consent) -> R
         declared_at.into(),
         consent.since.into(),
         consent.until.into(),
+        u32::from(consent.is_secret).into(),
     ];
     tx.execute(UPSERT, params).await.map(drop)
 }
@@ -87,7 +88,9 @@ pub(super) fn read(row: &Row) -> Result<Consent, Error> {
         _ => return Err(bad("declared_by_kind")),
     };
     let until: Option<Timestamp> = row.integer_or_null(8)?.map(|us| instant("consent", us)).transpose()?;
-    Ok(Consent { id: parse(&row.text(1)?)?, kind, since: instant("consent", row.integer(7)?)?, until, declared_by })
+    let is_secret = row.integer(11)? != 0;
+    let since = instant("consent", row.integer(7)?)?;
+    Ok(Consent { id: parse(&row.text(1)?)?, kind, since, until, declared_by, is_secret })
 }
 
 fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Error> {
@@ -96,12 +99,13 @@ fn parse<T: FromStr<Err: Display>>(text: &str) -> Result<T, Error> {
 
 const UPSERT: &str = "-- store::consent::upsert
 INSERT INTO consent
-  (consent_id, dossier_id, kind, grantee_kind, grantee, declared_by_kind, declared_by, declared_at, since_us, until_us)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+  (consent_id, dossier_id, kind, grantee_kind, grantee, declared_by_kind, declared_by, declared_at, since_us, until_us,
+   is_secret)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 ON CONFLICT (consent_id) DO UPDATE SET
   kind = excluded.kind, grantee_kind = excluded.grantee_kind, grantee = excluded.grantee,
   declared_by_kind = excluded.declared_by_kind, declared_by = excluded.declared_by, declared_at = excluded.declared_at,
-  since_us = excluded.since_us, until_us = excluded.until_us";
+  since_us = excluded.since_us, until_us = excluded.until_us, is_secret = excluded.is_secret";
 
 const FORGET_ENDED: &str = "-- store::consent::forget_ended
 DELETE FROM consent WHERE dossier_id = $1 AND kind = $2 AND grantee = $3 AND until_us <= $4 AND consent_id NOT IN

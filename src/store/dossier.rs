@@ -15,13 +15,14 @@ use crate::domain::ins::Ins;
 macro_rules! whole_dossier {
     () => {
         "
-SELECT 0 AS part, d.dossier_id, d.state, '', '', '', '', d.closed_us AS at_us, NULL, 0 AS position, NULL FROM d
+SELECT 0 AS part, d.dossier_id, d.state, '', '', '', '', d.closed_us AS at_us, NULL, 0 AS position, NULL, 0
+FROM d
 UNION ALL
-SELECT 1, i.dossier_id, i.authority, i.matricule, '', '', '', NULL, NULL, i.position, NULL
+SELECT 1, i.dossier_id, i.authority, i.matricule, '', '', '', NULL, NULL, i.position, NULL, 0
 FROM d JOIN dossier_ins i ON i.dossier_id = d.dossier_id
 UNION ALL
 SELECT 2, c.consent_id, c.kind, c.grantee_kind, c.grantee, c.declared_by_kind, c.declared_by, c.since_us, c.until_us, 0,
-  c.declared_at
+  c.declared_at, c.is_secret
 FROM d JOIN consent c ON c.dossier_id = d.dossier_id
 ORDER BY part, position, at_us, dossier_id"
     };

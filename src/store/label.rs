@@ -50,19 +50,31 @@ pub async fn is_shown_to_patient(tx: &mut Tx<'_>, id: LogicalId, now: Timestamp)
     Ok(tx.fetch_optional(FIND_SHOWN_TO_PATIENT, params).await?.is_some())
 }
 
-/// Notes that the patient, or who acts for them, sees these entries; the first time counts.
-pub fn note_seen_by_patient(tx: &mut Tx<'_>, ids: &[LogicalId], now: Timestamp) {
-    if ids.is_empty() {
-        return;
+/// Notes that the patient, or who acts for them, is about to see these metadata versions; the first time counts.
+///
+/// Errors: `Busy` where one is no longer the last. Its document may have been made invisible to the patient since it was
+/// read, by somebody who was told that they had not seen it.
+pub async fn note_seen_by_patient(tx: &mut Tx<'_>, shown: &[EntryUuid], now: Timestamp) -> Result<(), Error> {
+    let push_shown = |composer: &mut Composer| {
+        composer.push("entry_uuid IN (");
+        composer.push_list(shown.iter().map(|id| id.to_string().into()));
+        composer.push(")");
+    };
+    let mut count = Composer::new("-- store::label::count_shown\nSELECT COUNT(*) FROM document_entry WHERE ");
+    push_shown(&mut count);
+    let rows = count.fetch_all(tx).await?;
+    let there = rows.first().map_or(Ok(0), |row| row.integer(0))?;
+    if usize::try_from(there) != Ok(shown.len()) {
+        return Err(Error::Busy);
     }
     let mut update =
         Composer::new("-- store::label::note_seen_by_patient\nUPDATE document_entry SET patient_seen_us = ");
     update.push_param(now.into());
-    update.push(" WHERE patient_seen_us IS NULL AND logical_id IN (");
-    update.push_list(ids.iter().map(|id| id.to_string().into()));
-    update.push(")");
+    update.push(" WHERE patient_seen_us IS NULL AND ");
+    push_shown(&mut update);
     let (text, params) = update.finish();
     tx.write(text, params);
+    Ok(())
 }
 
 /// Every label in force on the entries that the permit shows, in the order of their deposit.

@@ -72,6 +72,12 @@ pub fn cancel(
     tx.write(CANCEL, params);
 }
 
+/// Takes back what waits for somebody about one record.
+pub fn cancel_all(tx: &mut Tx<'_>, addressee: &Addressee, dossier: DossierId, now: Timestamp) {
+    let params = vec![addressee.kind().into(), addressee.number().into(), dossier.to_string().into(), now.into()];
+    tx.write(CANCEL_ALL, params);
+}
+
 /// How many notices wait, for each of [`REASONS`].
 pub async fn tally(tx: &mut Tx<'_>, now: Timestamp) -> Result<[(&'static str, u32); 5], Error> {
     let mut tally = REASONS.map(|reason| (reason, 0));
@@ -173,6 +179,10 @@ const CANCEL: &str = "-- store::outbox::cancel
 UPDATE outbox SET state = 'cancelled', next_us = NULL, lease = NULL, ended_us = $6
 WHERE addressee_kind = $1 AND addressee = $2 AND dossier_id = $3 AND kind = $4 AND occasion = $5
   AND state IN ('waiting', 'unaddressed', 'sending')";
+
+const CANCEL_ALL: &str = "-- store::outbox::cancel_all
+UPDATE outbox SET state = 'cancelled', next_us = NULL, lease = NULL, ended_us = $4
+WHERE addressee_kind = $1 AND addressee = $2 AND dossier_id = $3 AND state IN ('waiting', 'unaddressed', 'sending')";
 
 const TALLY: &str = "-- store::outbox::tally
 SELECT CASE WHEN state = 'unaddressed' THEN 'no_address'

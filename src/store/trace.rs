@@ -47,7 +47,7 @@ pub async fn find(
         composer.push_param(permit.dossier().to_string().into());
         push_before(composer, before);
         match permit.viewer() {
-            Viewer::All { legal_representative } => push_all(composer, visibility, legal_representative),
+            Viewer::All { hides_secrets } => push_all(composer, visibility, hides_secrets),
             Viewer::Own => {
                 push_actor(composer, permit.holder());
                 composer.push(TOLD);
@@ -129,7 +129,7 @@ fn actor_of(holder: &CallerId) -> String {
 /// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it. What comes through
 /// the portal is one structure's, and not made by whoever now sits before it. What the reader was not told, as of own
 /// lines.
-fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representative: bool) {
+fn push_all(composer: &mut Composer, visibility: &Visibility, hides_secrets: bool) {
     composer.push(" AND (json_array_length(j.line, '$.entries') = 0 OR EXISTS (SELECT 1 FROM ");
     composer.push(MENTIONS);
     push_is_shown(composer, visibility);
@@ -143,9 +143,12 @@ fn push_all(composer: &mut Composer, visibility: &Visibility, legal_representati
     composer.push(" AND (j.actor <> ");
     composer.push_param(actor_of(&visibility.holder).into());
     composer.push(" OR (1 = 1");
-    composer.push(TOLD);
+    composer.push(match &visibility.holder {
+        CallerId::Professional(_) => TOLD,
+        CallerId::Structure(_) | CallerId::Operator => FOUND,
+    });
     composer.push("))");
-    if legal_representative {
+    if hides_secrets {
         composer.push(NOT_SECRET);
     }
 }
@@ -195,6 +198,9 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 /// Lines whose record the actor was told of. What was denied, or not found, is filed under a record that the answer
 /// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
 const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' IS NOT 'not_found'";
+
+/// Of what came through the portal: whom the record's holder did not let in is theirs to know.
+const FOUND: &str = " AND j.line ->> '$.result' IS NOT 'not_found'";
 
 /// "Connexion secrète" (J64).
 const NOT_SECRET: &str = " AND j.line ->> '$.connection' IS NOT 'secret'";

@@ -1,5 +1,6 @@
 //! The patient's list decides who reads: blocks, masks, authorisations, and no way to tell hidden from absent.
 
+use super::support::caller::search_path;
 use http::{Method, StatusCode};
 
 use super::support::gateway::{OTHER_PATIENT, patient};
@@ -244,6 +245,10 @@ async fn unblocking_does_not_bring_the_authorisation_back() {
     one.portal().block(BERNARD).await;
     other.portal().unblock(BERNARD).await;
     assert_eq!(doctor.search("").await.rule(), "access-denied");
+    let holder = one.portal().on_behalf_of(&patient(), "patient");
+    let history = holder.get(&search_path(&patient(), "").replace("DocumentReference", "AuditEvent")).await.text();
+    let told = format!("a bloqué l’accès de {BERNARD}, a mis fin à l’autorisation de {BERNARD}");
+    assert!(history.contains(&told), "{history}");
     doctor.declare_authorisation(&patient()).await;
     assert_eq!(doctor.found("").await.len(), 1);
 }

@@ -389,6 +389,10 @@ async fn who_acts_for_the_patient_sees_no_secret_connection_and_a_portal_says_fo
     assert!(shown.actions().contains(&"deposit"), "{}", shown.body);
     let stranger = gateway.portal().on_behalf_of(&patient(), "legal_representative stranger");
     assert_eq!(Shown::by(&stranger, "").await.total, 0);
+    assert_eq!(stranger.search("").await.status, StatusCode::FORBIDDEN);
+    let refused = ("search".to_owned(), "8".to_owned());
+    let lines = Shown::by(&patient_user, before).await.lines;
+    assert!(lines.contains(&refused), "who was not let in is theirs to know: {lines:?}");
     let answer = gateway.portal().get(&journal_path(&patient(), "")).await;
     assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::BAD_REQUEST, "header-value"));
 }

@@ -191,6 +191,19 @@ async fn a_medecin_traitant_is_not_told_of_what_they_did_themselves() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whom_the_patient_blocked_is_told_of_nothing_more() {
+    let (gateway, server) = (gateway().await, MailServer::start().await);
+    search_in_emergency(&gateway.doctor(BERNARD)).await;
+    gateway.portal().block(MARTIN).await;
+    note_contacts(&gateway).await;
+    search_in_emergency(&gateway.doctor(BERNARD)).await;
+    name_medecin_traitant(&gateway, MARTIN).await;
+    search_in_emergency(&gateway.doctor("810000000078")).await;
+    empty(&sender(&gateway, &server)).await;
+    assert_eq!(server.acknowledged(), [PATIENTS_ADDRESS, PATIENTS_ADDRESS]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_notice_waits_for_an_address_and_goes_out_once_there_is_one() {
     let server = MailServer::start().await;
     let gateway = TestGateway::builder().configured(|config| config.mail = server.settings()).start().await;

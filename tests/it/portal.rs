@@ -18,6 +18,8 @@ const MARTIN: &str = "810000000011";
 const PETIT: &str = "810000000037";
 const VISIBILITY: &str = "urn:oid:1.2.250.1.213.1.1.4.13";
 
+const ROUNDS_OF_A_RACE: u32 = 40;
+
 /// One request of a session about the patient of the tests.
 async fn as_user(portal: &Caller, user: &str, path: &str) -> Answer {
     let patient = patient().to_string();
@@ -146,7 +148,48 @@ async fn what_a_minor_keeps_to_themselves_does_not_exist_for_legal_representativ
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
     let listed = as_user(&portal, user, &consent_path()).await.text();
     assert!(!listed.contains(&secret), "{listed}");
+    let nurse = gateway.professional(PETIT, 60, &[]);
+    nurse.declare_authorisation(&patient()).await;
+    let shown = end(&nurse, label(&secret, "INVISIBLE_REPRESENTANTS_LEGAUX")).await;
+    assert_eq!(shown.status, StatusCode::NOT_FOUND, "it is not theirs to show");
+    let tomorrow = Clock::System.now().checked_add(24.hours()).unwrap();
+    done(&gateway.portal().on_behalf_of(&patient(), user), delegate("CAREGIVER", Some(tomorrow))).await;
+    let aidant = found_as(&portal, "aidant ens-42").await;
+    assert_eq!(aidant, std::slice::from_ref(&open), "a second role is no way around the first");
     assert_eq!(found_as(&portal, "patient").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_said_in_secret_is_not_there_for_legal_representatives() {
+    let gateway = TestGateway::start().await;
+    let (portal, ins) = (gateway.portal(), patient().to_string());
+    done(&portal, delegate("GUARD", None)).await;
+    let authorise = async |user: &str, is_secret: &str| {
+        let provision = message::provision_for("permit", &MARTIN.parse().unwrap());
+        let consent = message::consent(&patient(), &provision).to_string();
+        let headers = [
+            ("content-type", "application/fhir+json"),
+            ("x-on-behalf-of", ins.as_str()),
+            ("x-portal-user", user),
+            ("x-secret-connection", is_secret),
+        ];
+        let answer = portal.send(Method::POST, "/Consent", &headers, consent).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().expect("id").to_owned()
+    };
+    let parent = "legal_representative ens-42";
+    let secret = authorise("patient", "true").await;
+    assert_eq!(gateway.doctor(MARTIN).search("").await.status, StatusCode::OK, "it holds");
+    let seen_by = async |user| as_user(&portal, user, &consent_path()).await.text();
+    assert!(seen_by("patient").await.contains(&secret));
+    assert!(!seen_by(parent).await.contains(MARTIN));
+    let read = as_user(&portal, parent, &format!("/Consent/{secret}")).await;
+    assert_eq!(read.status, StatusCode::NOT_FOUND);
+    let theirs = authorise(parent, "false").await;
+    assert_ne!(theirs, secret, "what they say is a line of its own");
+    assert!(!seen_by(parent).await.contains(&secret));
+    assert_eq!(authorise("patient", "false").await, secret, "said openly once, it is no secret");
+    assert!(seen_by(parent).await.contains(&secret));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,6 +233,24 @@ async fn what_the_patient_saw_can_be_invisible_to_them_no_more() {
     assert_eq!(found_as(&portal, "patient").await.len(), 2);
     let late = set(&doctor, label(&seen, "INVISIBLE_PATIENT")).await;
     assert_eq!((late.status, late.rule().as_str()), (StatusCode::CONFLICT, "shown-to-patient"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_shown_while_it_is_made_invisible_is_the_one_or_the_other() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.authorised_doctor(MARTIN).await);
+    for round in 0..ROUNDS_OF_A_RACE {
+        let id = doctor.deposited(&Document::discharge_letter()).await;
+        let path = format!("/Binary/{id}");
+        let (shown, concealed) =
+            tokio::join!(as_user(&portal, "patient", &path), set(&doctor, label(&id, "INVISIBLE_PATIENT")));
+        match (shown.status, concealed.status) {
+            (StatusCode::OK, StatusCode::CONFLICT) => assert_eq!(concealed.rule(), "shown-to-patient"),
+            // 503: it changed between the look and the line; nothing left.
+            (StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE, StatusCode::CREATED) => {}
+            both => panic!("round {round}: {both:?}"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,8 @@ use crate::identity::session::{PortalSession, PortalUser};
 /// Who is before the portal, once the list has been asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum User {
-    /// Whoever it is, the portal says that the act is the patient's: it may be written, and nothing is read.
+    /// Whoever it is, the portal says that the act is the patient's: the list may be read and written, no document and
+    /// no journal is.
     Unstated,
     Patient,
     LegalRepresentative,
@@ -77,10 +78,11 @@ fn others(user: User, action: Action) -> Others {
             _,
         ) => Others::Nothing,
         (Action::ReadJournal, _) => others(user, Action::Consult).of_every_status(),
-        (_, User::LegalRepresentative) => {
+        // A representative may have named themselves aidant: a second role is no way to what is kept from the first.
+        (_, User::LegalRepresentative | User::Aidant) => {
             Others::Shown(Shown::all_but(&[InvisiblePatient, InvisibleRepresentantsLegaux]))
         }
-        (_, User::Unstated | User::Patient | User::Aidant) => Others::Shown(Shown::all_but(&[InvisiblePatient])),
+        (_, User::Unstated | User::Patient) => Others::Shown(Shown::all_but(&[InvisiblePatient])),
     }
 }
 

@@ -253,7 +253,8 @@ mod tests {
     fn line(kind: ConsentKind, until: Option<Timestamp>) -> ConsentOutcome {
         let since = Timestamp::UNIX_EPOCH;
         let declared_by = DeclaredBy::Patient;
-        let consent = Line { id: ConsentId::new(), kind, since, until, declared_by };
+        let is_secret = false;
+        let consent = Line { id: ConsentId::new(), kind, since, until, declared_by, is_secret };
         ConsentOutcome::List { patient: sample::ins(), consent }
     }
 

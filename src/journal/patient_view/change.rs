@@ -4,22 +4,24 @@ use jiff::Timestamp;
 
 use super::NBSP;
 use crate::domain::confidentiality::VisibilityLabel;
-use crate::journal::event::Change;
+use crate::journal::event::{Change, ChangedLine};
 
 /// `a bloqué le professionnel 8…`; none where nothing is known of what changed. `titles` are those of the documents.
 pub(super) fn phrase(change: &Change, titles: Option<&str>, at: Timestamp) -> Option<String> {
     match change {
         Change::None => None,
-        Change::Line { kind, who, until, .. } => {
-            let has_ended = until.parse::<Timestamp>().is_ok_and(|until| until <= at);
-            of_line(kind, who, has_ended)
+        Change::Lines(lines) => {
+            let phrases: Vec<_> = lines.iter().filter_map(|line| of_line(line, at)).collect();
+            (!phrases.is_empty()).then(|| phrases.join(", "))
         }
         Change::Label { label, present } => of_label(label, *present, titles.unwrap_or("un document")),
+        Change::Contact { who, present } => Some(of_contact(who, *present)),
     }
 }
 
-fn of_line(kind: &str, who: &str, has_ended: bool) -> Option<String> {
-    let (begun, ended) = match kind {
+fn of_line(ChangedLine { kind, who, until, .. }: &ChangedLine, at: Timestamp) -> Option<String> {
+    let has_ended = until.parse::<Timestamp>().is_ok_and(|until| until <= at);
+    let (begun, ended) = match kind.as_str() {
         "authorisation" => {
             (format!("a autorisé {who} à consulter le dossier"), format!("a mis fin à l’autorisation de {who}"))
         }
@@ -67,6 +69,12 @@ fn of_label(label: &str, present: bool, titles: &str) -> Option<String> {
     })
 }
 
+fn of_contact(who: &str, present: bool) -> String {
+    let done = if present { "a enregistré" } else { "a supprimé" };
+    let whose = if who.is_empty() { "du patient".to_owned() } else { format!("du professionnel {who}") };
+    format!("{done} l’adresse de courriel {whose}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,8 +99,9 @@ mod tests {
         ] {
             let said = |until| {
                 let (id, declared_by) = (ConsentId::new(), DeclaredBy::Patient);
-                let line = Consent { id, kind: kind.clone(), since, until, declared_by };
-                phrase(&Change::of_line(&line), None, at).unwrap()
+                let is_secret = false;
+                let line = Consent { id, kind: kind.clone(), since, until, declared_by, is_secret };
+                phrase(&Change::of_lines([&line]), None, at).unwrap()
             };
             assert_ne!(said(None), said(Some(at)), "{kind:?}");
             assert!(said(None).contains(kind.party()), "{kind:?}");
@@ -102,6 +111,17 @@ mod tests {
                 phrase(&Change::Label { label: label.code().to_owned(), present }, Some("« A »"), at).unwrap()
             };
             assert_ne!(said(true), said(false));
+        }
+        let ended_too = [(ConsentKind::Block(ps()), None), (ConsentKind::MedecinTraitant(ps()), Some(at))];
+        let lines = ended_too.map(|(kind, until)| {
+            let (id, declared_by, is_secret) = (ConsentId::new(), DeclaredBy::Patient, false);
+            Consent { id, kind, since, until, declared_by, is_secret }
+        });
+        let told = phrase(&Change::of_lines(&lines), None, at).unwrap();
+        assert!(told.starts_with("a bloqué") && told.contains(", a mis fin à la désignation"), "{told}");
+        for (who, present) in [("", true), ("810000000011", false)] {
+            let told = phrase(&Change::Contact { who: who.to_owned(), present }, None, at).unwrap();
+            assert!(told.contains(who) && told.contains("courriel"), "{told}");
         }
         assert_eq!(phrase(&Change::None, None, at), None);
     }

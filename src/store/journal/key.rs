@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -105,6 +106,7 @@ fn read(file: &Path) -> Result<Option<HeadKey>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(file, &format!("cannot be read: {error}"))),
     };
+    refuse_open_to_others(file)?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&text);
     let der = der.map_err(|error| unusable(file, &format!("holds no private key in PEM (PKCS#8): {error}")))?;
     let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der());
@@ -112,6 +114,18 @@ fn read(file: &Path) -> Result<Option<HeadKey>, Error> {
     let public = pair.public_key().as_ref().try_into().map_err(|_| unusable(file, "holds a key of another length"))?;
     Ok(Some(HeadKey { pair, public: PublicKey(public) }))
 }
+
+/// Whoever reads the key can sign another journal. A group may read it, as secrets that are mounted want it.
+fn refuse_open_to_others(file: &Path) -> Result<(), Error> {
+    let metadata = fs::metadata(file).map_err(|error| unusable(file, &format!("cannot be read: {error}")))?;
+    match metadata.permissions().mode() & 0o777 {
+        mode if mode & OPEN_TO_OTHERS == 0 => Ok(()),
+        mode => Err(unusable(file, &format!("is open to others (mode {mode:04o}): expected 0600, or 0640 at most"))),
+    }
+}
+
+/// All that everybody may do, and writing by a group.
+const OPEN_TO_OTHERS: u32 = 0o027;
 
 /// Makes a key that its owner alone may read. Whoever loses the race for the name uses the winner's.
 fn make(file: &Path) -> Result<HeadKey, Error> {
@@ -145,7 +159,6 @@ fn unusable(file: &Path, problem: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -201,5 +214,17 @@ mod tests {
         assert!(told(&file, &changed).contains("did not sign the journal's head as it is now"));
         fs::write(&file, "no key").unwrap();
         assert!(told(&file, &changed).contains("holds no private key in PEM"));
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.key");
+        HeadKey::open(&file, Uuid::nil(), None).unwrap();
+        for (mode, is_good) in [(0o400, true), (0o440, true), (0o640, true), (0o644, false), (0o620, false)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            let opened = HeadKey::open(&file, Uuid::nil(), None).map(drop);
+            assert_eq!(opened.is_ok(), is_good, "{mode:o}: {opened:?}");
+        }
     }
 }

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use carnet::access::decide::Action;
+use carnet::access::decide::{Action, RuleId};
+use carnet::access::matrices::Matrices;
 use carnet::access::rights::{Matrix, Standing};
+use carnet::domain::code::Code;
 use carnet::domain::dossier::DossierState;
+use carnet::identity::caller::{Practice, Purpose};
 
-use super::world::{Authorisation, Facts, ask, closed, is_mt, matrices, standing_in};
-use super::{compare, table};
+use super::world::{Authorisation, Facts, G15, ask, closed, direct, is_mt, matrices, standing_in};
+use super::{compare, name_of, table};
 
 #[test]
 fn the_rules_of_the_list_are_those_that_were_reviewed() {
@@ -15,7 +18,8 @@ fn the_rules_of_the_list_are_those_that_were_reviewed() {
     let mut text = HEAD.to_owned();
     for (matrix, mode) in [(Matrix::Direct, "cards and structures"), (Matrix::Air, "AIR")] {
         let columns: Vec<_> = matrix.columns().collect();
-        for (action, name) in NAMES {
+        for action in Action::ALL.iter().copied().filter(|action| !OF_HOLDERS.contains(action)) {
+            let name = name_of(action);
             let header = ["The list says".to_owned()].into_iter().chain(columns.iter().map(|c| c.name().to_owned()));
             let rows = situations().map(|(situation, facts)| {
                 let cell = |&column: &_| {
@@ -31,6 +35,23 @@ fn the_rules_of_the_list_are_those_that_were_reviewed() {
         }
     }
     compare("list.md", &text);
+}
+
+#[test]
+fn a_block_yields_to_emergencies_where_the_operator_says_so_and_to_nothing_else() {
+    let yielding = Matrices { block_in_emergencies: false, ..matrices() };
+    let blocked = Facts { blocked: true, ..Facts::NOTHING }.dossier();
+    let (nurse, bris_de_glace) = (Code::new(G15, "60"), || Purpose::BrisDeGlace { reason: "inconscient".to_owned() });
+    for (practice, purpose, yields) in [
+        (Practice::Care, bris_de_glace(), RuleId::BrisDeGlace),
+        (Practice::Care, Purpose::Centre15, RuleId::Centre15),
+        (Practice::Care, Purpose::Normal, RuleId::Blocked),
+        (Practice::OccupationalMedicine, bris_de_glace(), RuleId::Blocked),
+    ] {
+        let caller = direct(nurse.clone(), practice, purpose);
+        assert_eq!(ask(&matrices(), Action::Consult, &caller, &blocked).rule, RuleId::Blocked);
+        assert_eq!(ask(&yielding, Action::Consult, &caller, &blocked).rule, yields);
+    }
 }
 
 fn situations() -> impl Iterator<Item = (&'static str, Facts)> {
@@ -53,19 +74,8 @@ fn situations() -> impl Iterator<Item = (&'static str, Facts)> {
     .into_iter()
 }
 
-const NAMES: [(Action, &str); 11] = [
-    (Action::Existence, "TD0.2 existence"),
-    (Action::Deposit, "TD2.1, TD2.2 deposit"),
-    (Action::Consult, "TD3.1 search and metadata"),
-    (Action::Retrieve, "TD3.2 documents"),
-    (Action::DeclareAuthorisation, "TD0.3 declare authorised"),
-    (Action::RemoveAuthorisation, "TD0.3 remove own authorisation"),
-    (Action::LeaveAsMedecinTraitant, "TD0.3 remove self as MT"),
-    (Action::ListAuthorisations, "TD1.6 list of professionals"),
-    (Action::Mask, "TD3.3a mask"),
-    (Action::Unmask, "TD3.3a unmask"),
-    (Action::RevealToPatient, "TD3.3b make visible to the patient"),
-];
+/// Acts of the patient alone: `holder.md` has them.
+const OF_HOLDERS: [Action; 3] = [Action::SetList, Action::NameRepresentative, Action::NameAidant];
 
 const HEAD: &str = "# The patient's list, as decided
 

@@ -105,6 +105,8 @@ pub(super) struct Facts {
     pub(super) opposes_bris_de_glace: bool,
     pub(super) opposes_centre_15: bool,
     pub(super) shows_masked_in_emergencies: bool,
+    /// Somebody is the legal representative.
+    pub(super) represented: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,11 +131,14 @@ impl Facts {
         opposes_bris_de_glace: false,
         opposes_centre_15: false,
         shows_masked_in_emergencies: false,
+        represented: false,
     };
 
     pub(super) fn dossier(&self) -> Dossier {
-        let line =
-            |kind, declared_by| Consent { id: ConsentId::new(), kind, since: before(), until: None, declared_by };
+        let line = |kind, declared_by| {
+            let (id, since) = (ConsentId::new(), before());
+            Consent { id, kind, since, until: None, declared_by, is_secret: false }
+        };
         let of_ps = || ConsentKind::Authorisation(Grantee::Professional(ps()));
         let mut consents = match self.authorisation {
             Authorisation::None => Vec::new(),
@@ -150,9 +155,8 @@ impl Facts {
         add(self.opposes_bris_de_glace, ConsentKind::OppositionBrisDeGlace);
         add(self.opposes_centre_15, ConsentKind::OppositionCentre15);
         add(self.shows_masked_in_emergencies, ConsentKind::MaskedInEmergencies);
-        for role in DelegateRole::ALL {
-            add(true, ConsentKind::Delegation(delegate(role, KNOWN)));
-        }
+        add(true, ConsentKind::Delegation(delegate(DelegateRole::Aidant, KNOWN)));
+        add(self.represented, ConsentKind::Delegation(delegate(DelegateRole::LegalRepresentative, KNOWN)));
         Dossier { id: DossierId::new(), state: self.state, ins: vec![patient()], consents }
     }
 }
@@ -222,22 +226,30 @@ pub(super) fn portals() -> Vec<Caller> {
     for id in [KNOWN, "ens-unknown"] {
         users.extend(DelegateRole::ALL.map(|role| PortalUser::Delegate(delegate(role, id))));
     }
-    let mut sessions = vec![PortalSession::Unstated];
-    for patient in [patient(), OTHER_PATIENT.parse().expect("INS")] {
-        let visibility = AccessVisibility::Ordinary;
-        sessions.extend(users.iter().map(|user| PortalSession::Of {
-            patient: patient.clone(),
-            user: user.clone(),
-            visibility,
-        }));
+    let mut callers = vec![unstated_portal()];
+    for about in [patient(), OTHER_PATIENT.parse().expect("INS")] {
+        callers.extend(users.iter().map(|user| portal_about(about.clone(), user.clone())));
     }
-    sessions.into_iter().map(|session| Caller::PatientPortal(structure(), session)).collect()
+    callers
+}
+
+pub(super) fn unstated_portal() -> Caller {
+    Caller::PatientPortal(structure(), PortalSession::Unstated)
+}
+
+pub(super) fn portal(user: PortalUser) -> Caller {
+    portal_about(patient(), user)
+}
+
+fn portal_about(patient: Ins, user: PortalUser) -> Caller {
+    let session = PortalSession::Of { patient, user, visibility: AccessVisibility::Ordinary };
+    Caller::PatientPortal(structure(), session)
 }
 
 /// The id of delegates whom every list of these tests names.
 pub(super) const KNOWN: &str = "ens-known";
 
-fn delegate(role: DelegateRole, id: &str) -> Delegate {
+pub(super) fn delegate(role: DelegateRole, id: &str) -> Delegate {
     Delegate { role, id: id.parse().expect("an id") }
 }
 

@@ -35,7 +35,8 @@ CREATE TABLE consent (
     declared_by      TEXT    NOT NULL,        -- PS_IdNat; empty for the patient
     declared_at      TEXT,                    -- Struct_IdNat where a professional declared it; NULL when nobody vouched
     since_us         INTEGER NOT NULL,        -- in force from
-    until_us         INTEGER                  -- in force until (exclusive); NULL without end
+    until_us         INTEGER,                 -- in force until (exclusive); NULL without end
+    is_secret        INTEGER NOT NULL         -- 1: said over a secret connection, not shown to legal representatives
 ) STRICT;
 CREATE INDEX consent_by_dossier ON consent (dossier_id);
 CREATE INDEX consent_by_grantee ON consent (grantee, kind, since_us);
