@@ -176,16 +176,13 @@ impl<'p> Writer<'p> {
 
     /// TD0.3, of whom the outsider says to be.
     fn own_authorisation(&self) -> Value {
-        match self.who.professional() {
-            Some(id) => provision_for("permit", &id),
-            None => {
-                let mut provision = provision_for("permit", &MEDECIN_TRAITANT.parse().expect("PS_IdNat"));
-                let (system, value) = (format!("urn:oid:{STRUCT_ID_NAT_OID}"), HOSPITAL);
-                provision["actor"][0]["reference"] =
-                    json!({ "type": "Organization", "identifier": { "system": system, "value": value } });
-                provision
-            }
+        if let Some(id) = self.who.professional() {
+            return provision_for("permit", &id);
         }
+        let mut provision = provision_for("permit", &MEDECIN_TRAITANT.parse().expect("PS_IdNat"));
+        let identifier = json!({ "system": format!("urn:oid:{STRUCT_ID_NAT_OID}"), "value": HOSPITAL });
+        provision["actor"][0]["reference"] = json!({ "type": "Organization", "identifier": identifier });
+        provision
     }
 
     fn own_token(&self) -> String {
