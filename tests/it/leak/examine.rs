@@ -7,7 +7,6 @@ use http::StatusCode;
 
 use super::comparison::{Request, Twins, compare};
 use super::message::{Named, Writer, next_page};
-use super::outsider::Who;
 use super::plot::{LAST_MINUTE, Plot};
 use super::record::Pair;
 use super::request::Ask;
@@ -60,8 +59,8 @@ impl Worlds {
         plot.settle(&self.whole).await;
         let dossiers = [dossier, plot.open(&self.rest).await];
         let rest = plot.fill(&self.rest, &plot.those(&shown)).await;
-        // A minor's secret connections are hidden from them as documents are.
-        if pair.outsider.who != Who::Representative {
+        // Secret connections are hidden from whoever acts for the patient, as documents are.
+        if pair.outsider.who.delegate().is_none() {
             plot.read_in_secret(&self.rest, &rest).await;
         }
         // A line that names nothing but what is hidden is hidden itself; where that is not there, it is another line.
