@@ -16,6 +16,8 @@ use super::support::{Document, Sent};
 struct Row {
     method: Method,
     path: &'static str,
+    /// Which, where a route serves several transactions.
+    transaction: &'static str,
     request: fn(&Scene) -> Sent,
 }
 
@@ -35,9 +37,11 @@ const ROWS: &[Row] = &[
     row(Method::GET, "/DocumentReference/{id}", |scene| Sent::get(&format!("/DocumentReference/{}", scene.document))),
     row(Method::GET, "/Binary/{id}", |scene| Sent::get(&format!("/Binary/{}", scene.document))),
     row(Method::GET, "/Patient", |_| Sent::get(&about_patient("/Patient?identifier="))),
+    one_of(Method::GET, "/Patient", "TD0.4", Scene::authorised_patients),
     row(Method::GET, "/Consent", |_| Sent::get(&about_patient("/Consent?patient.identifier="))),
     row(Method::GET, "/Consent/{id}", |scene| Sent::get(&format!("/Consent/{}", scene.line))),
     row(Method::POST, "/Consent", |scene| scene.own_authorisation(Method::POST, "/Consent")),
+    one_of(Method::POST, "/Consent", "TD3.3a", Scene::mask),
     row(Method::PUT, "/Consent/{id}", |scene| {
         scene.own_authorisation(Method::PUT, &format!("/Consent/{}", scene.line))
     }),
@@ -48,26 +52,30 @@ const ROWS: &[Row] = &[
 ];
 
 const fn row(method: Method, path: &'static str, request: fn(&Scene) -> Sent) -> Row {
-    Row { method, path, request }
+    one_of(method, path, "", request)
+}
+
+const fn one_of(method: Method, path: &'static str, transaction: &'static str, request: fn(&Scene) -> Sent) -> Row {
+    Row { method, path, transaction, request }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_refuses_whoever_may_not_and_leaves_one_line() {
-    let mut cells = Vec::new();
     for route in ROUTES {
-        let of_route = |row: &&Row| row.method == route.method && row.path == route.path;
-        let row = ROWS.iter().find(of_route).unwrap_or_else(|| panic!("no row for {} {}", route.method, route.path));
-        cells.push(tokio::spawn(cells_of(row)));
+        let has_row = ROWS.iter().any(|row| row.method == route.method && row.path == route.path);
+        assert!(has_row, "no row for {} {}", route.method, route.path);
     }
+    let cells: Vec<_> = ROWS.iter().map(|row| tokio::spawn(cells_of(row))).collect();
     let mut rows = Vec::new();
-    for (route, cells) in ROUTES.iter().zip(cells) {
+    for (route, cells) in ROWS.iter().zip(cells) {
         let cells = cells.await.expect("a row");
         // What is told of nobody's record leaves no line; everything else exactly one, done or refused.
         let expected = usize::from(route.path != "/metadata");
         for (column, cell) in Column::ALL.into_iter().zip(&cells) {
             assert_eq!(cell.lines, expected, "{} {}: lines of {}", route.method, route.path, column.name());
         }
-        let name = format!("`{} {}`", route.method, if route.path.is_empty() { "/" } else { route.path });
+        let path = if route.path.is_empty() { "/" } else { route.path };
+        let name = format!("`{} {path}` {}", route.method, route.transaction).trim_end().to_owned();
         rows.push(std::iter::once(name).chain(cells.into_iter().map(|cell| cell.answer)).collect());
     }
     let header = std::iter::once("Route").chain(Column::ALL.map(Column::name)).map(str::to_owned);
@@ -82,7 +90,10 @@ fn every_row_has_its_route() {
         let served = ROUTES.iter().filter(|route| row.method == route.method && row.path == route.path).count();
         assert_eq!(served, 1, "{} {}", row.method, row.path);
     }
-    assert_eq!(ROWS.len(), ROUTES.len(), "a route has two rows");
+    let mut named: Vec<_> = ROWS.iter().map(|row| (row.method.as_str(), row.path, row.transaction)).collect();
+    named.sort_unstable();
+    named.dedup();
+    assert_eq!(named.len(), ROWS.len(), "a transaction of a route has two rows");
 }
 
 /// Each route has a gateway of its own: what one writes is not there for the next.

@@ -95,12 +95,15 @@ pub(super) async fn find(target: &Target, patient: &Ins, entries: u16) -> anyhow
 }
 
 fn search(target: &Target, patient: &Ins, entries: u16) -> anyhow::Result<Call> {
-    let (oid, matricule) = (patient.authority().oid(), patient.matricule());
-    let query = format!("patient.identifier=urn:oid:{oid}%7C{matricule}&status=current&_count={entries}");
-    let request = Request::get(format!("{}/DocumentReference?{query}", target.fhir_url))
+    let request = Request::get(format!("{}/DocumentReference?{}", target.fhir_url, search_query(patient, entries)))
         .header(ACCEPT, FHIR_JSON)
         .body(Pieces::none())?;
     Ok(Call { client: target.reader.clone(), request, answer_bytes: None })
+}
+
+pub(super) fn search_query(patient: &Ins, entries: u16) -> String {
+    let (oid, matricule) = (patient.authority().oid(), patient.matricule());
+    format!("patient.identifier=urn:oid:{oid}%7C{matricule}&status=current&_count={entries}")
 }
 
 /// What a searchset offers to retrieve.

@@ -1,14 +1,15 @@
 //! Who asks in each column, and what their requests are about.
 
-use carnet::cli::message::{consent, provision_for};
+use carnet::cli::message::{consent, provision_for, provision_mask};
 use carnet::clock::Clock;
 use carnet::domain::code::Code;
+use carnet::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID, StructIdNat};
 use carnet::identity::caller::Purpose;
 use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
 use carnet::operation::account::AccountMove;
 use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::support::gateway::{OTHER_PATIENT, patient, signing_key};
 use super::super::support::{Caller, Document, Sent, TestGateway};
@@ -23,13 +24,16 @@ pub(super) enum Column {
     Structure,
     Employee,
     Portal,
+    Patient,
+    Representative,
+    NoDelegate,
     Insurer,
     Closed,
 }
 
 impl Column {
     /// The closed record last: nothing opens it again.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::Authorised,
         Self::NoRight,
         Self::Ended,
@@ -38,6 +42,9 @@ impl Column {
         Self::Structure,
         Self::Employee,
         Self::Portal,
+        Self::Patient,
+        Self::Representative,
+        Self::NoDelegate,
         Self::Insurer,
         Self::Closed,
     ];
@@ -52,6 +59,9 @@ impl Column {
             Self::Structure => "structure",
             Self::Employee => "employee",
             Self::Portal => "portal",
+            Self::Patient => "patient",
+            Self::Representative => "representative",
+            Self::NoDelegate => "no delegate",
             Self::Insurer => "insurer",
             Self::Closed => "closed",
         }
@@ -66,7 +76,10 @@ impl Column {
             Self::OtherPatient => "an authorised doctor with a VIHF about another patient",
             Self::Structure => "another structure, in indirect mode",
             Self::Employee => "an employee of another structure, with a card of it (CPE)",
-            Self::Portal => "the software of the patient",
+            Self::Portal => "the software of the patient, which says nobody",
+            Self::Patient => "the patient, before it",
+            Self::Representative => "a legal representative, before it; the document is hidden from them",
+            Self::NoDelegate => "somebody before it whom the list does not name",
             Self::Insurer => "an insurer",
             Self::Closed => "an authorised doctor; the record is closed",
         }
@@ -125,10 +138,25 @@ impl Stage {
             Column::Structure => gateway.hospital(),
             Column::Employee => gateway.employee(),
             Column::Portal => gateway.portal(),
+            Column::Patient => gateway.portal().on_behalf_of(&patient(), "patient"),
+            Column::Representative => gateway.portal().on_behalf_of(&patient(), &self.representative().await),
+            Column::NoDelegate => gateway.portal().on_behalf_of(&patient(), "legal_representative stranger"),
             Column::Insurer => gateway.insurer(),
             _ => doctor,
         };
         Scene { document: self.document.clone(), line, caller, headers }
+    }
+
+    /// Names somebody, and hides the document from them.
+    async fn representative(&self) -> String {
+        let role = json!({ "coding": [{ "code": "GUARD" }] });
+        let who = json!({ "identifier": { "system": "urn:carnet:delegate", "value": "ens-42" } });
+        let named = json!({ "type": "permit", "actor": [{ "role": role, "reference": who }] });
+        for provision in [named, hidden_from_representatives(&self.document)] {
+            let answer = self.gateway.portal().post_json("/Consent", &consent(&patient(), &provision)).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        }
+        "legal_representative ens-42".to_owned()
     }
 
     async fn line_of_somebody(&self) -> String {
@@ -141,6 +169,22 @@ impl Scene {
     pub(super) fn own_authorisation(&self, method: Method, path: &str) -> Sent {
         let message = own_line(&self.caller.id, "active");
         Sent { method, ..Sent::post(path, "application/fhir+json", message.to_string()) }
+    }
+
+    /// TD3.3a.
+    pub(super) fn mask(&self) -> Sent {
+        let message = consent(&patient(), &provision_mask(&self.document));
+        Sent::post("/Consent", "application/fhir+json", message.to_string())
+    }
+
+    /// TD0.4, in the words of a professional or of a structure.
+    pub(super) fn authorised_patients(&self) -> Sent {
+        let is_structure = self.caller.id.parse::<StructIdNat>().is_ok_and(|id| id.as_str().len() == 10);
+        let oid = if is_structure { STRUCT_ID_NAT_OID } else { PS_ID_NAT_OID };
+        Sent::get(&format!(
+            "/Patient?_has:Consent:patient:actor=urn:oid:{oid}%7C{}&_has:Consent:patient:date=ge2026-01-01",
+            self.caller.id
+        ))
     }
 
     pub(super) async fn ask(&self, stage: &Stage, sent: Sent) -> Cell {
@@ -204,6 +248,13 @@ fn vihf_about_another_patient(id: &str) -> String {
     format!("IHE-SAML {}", base64_simd::STANDARD.encode_to_string(vihf))
 }
 
+fn hidden_from_representatives(document: &str) -> Value {
+    let mut provision = provision_mask(document);
+    provision["securityLabel"] =
+        json!([{ "system": "urn:oid:1.2.250.1.213.1.1.4.13", "code": "INVISIBLE_REPRESENTANTS_LEGAUX" }]);
+    provision
+}
+
 /// Somebody else in each column.
 const ID_OF_DOCTORS: [&str; Column::ALL.len()] = [
     "810000000011",
@@ -216,4 +267,7 @@ const ID_OF_DOCTORS: [&str; Column::ALL.len()] = [
     "810000000086",
     "810000000094",
     "810000000110",
+    "810000000128",
+    "810000000136",
+    "810000000144",
 ];

@@ -1,5 +1,9 @@
 //! The journal in plain French: every action with every outcome, every kind of actor, every purpose.
 
+use carnet::domain::confidentiality::VisibilityLabel;
+use carnet::domain::consent::{Consent, ConsentKind, DeclaredBy, Delegate, DelegateRole, Grantee};
+use carnet::domain::ids::ConsentId;
+use carnet::domain::national_id::PsIdNat;
 use carnet::domain::value_set::Terminology;
 use carnet::journal::event::{
     Action, Actor, Change, Connection, EntryMention, Event, Outcome, StatedPurpose, StatedToken, StatedUser, Subject,
@@ -24,6 +28,11 @@ fn the_journal_in_plain_french_is_as_reviewed() {
             text += &say(&Event { result, ..event(action, doctor()) });
         }
     }
+    text += "\n## What changed\n\n";
+    for change in changes() {
+        let of_patient = event(Action::SetConsent, portal("2990000045", StatedUser::Patient));
+        text += &say(&Event { entries: mentions(1), change, ..of_patient });
+    }
     text += "\n## Who\n\n";
     for actor in actors() {
         let kind = ActorType::of(&actor).code();
@@ -44,6 +53,44 @@ fn the_journal_in_plain_french_is_as_reviewed() {
             &say(&Event { result: Outcome::Denied { rule: "F.4-9 blocked".to_owned() }, entries: Vec::new(), ..event });
     }
     compare("phrases.md", &text.replace('\u{a0}', "~"));
+}
+
+/// Each kind of line as it begins and as it ends, a block with what it ends, each label, an address.
+fn changes() -> Vec<Change> {
+    let line = |kind: ConsentKind, until: Option<&str>| Consent {
+        id: ConsentId::new(),
+        kind,
+        since: "2026-01-01T00:00:00Z".parse().expect("instant"),
+        until: until.map(|until| until.parse().expect("instant")),
+        declared_by: DeclaredBy::Patient,
+        is_secret: false,
+    };
+    let ps = || "810000000029".parse::<PsIdNat>().expect("PS_IdNat");
+    let delegate = |role| ConsentKind::Delegation(Delegate { role, id: "ens-42".parse().expect("an id") });
+    let kinds = [
+        ConsentKind::Authorisation(Grantee::Professional(ps())),
+        ConsentKind::Authorisation(Grantee::Structure("1350000899".parse().expect("Struct_IdNat"))),
+        ConsentKind::Block(ps()),
+        ConsentKind::MedecinTraitant(ps()),
+        ConsentKind::OppositionBrisDeGlace,
+        ConsentKind::OppositionCentre15,
+        ConsentKind::MaskedInEmergencies,
+        ConsentKind::MaskByDefault,
+        delegate(DelegateRole::LegalRepresentative),
+        delegate(DelegateRole::Aidant),
+    ];
+    let ended = "2026-03-12T13:05:00Z";
+    let mut changes: Vec<_> = kinds
+        .into_iter()
+        .flat_map(|kind| [None, Some(ended)].map(|until| Change::of_lines([&line(kind.clone(), until)])))
+        .collect();
+    let with_it = ConsentKind::Authorisation(Grantee::Professional(ps()));
+    changes.push(Change::of_lines([&line(ConsentKind::Block(ps()), None), &line(with_it, Some(ended))]));
+    for label in VisibilityLabel::ALL {
+        changes.extend([true, false].map(|present| Change::Label { label: label.code().to_owned(), present }));
+    }
+    changes.extend(["", "810000000029"].map(|who| Change::Contact { who: who.to_owned(), present: true }));
+    changes
 }
 
 fn event(action: Action, actor: Actor) -> Event {

@@ -1,5 +1,6 @@
 //! The questions whose answers are timed: every way to ask for a document by its name, about one that is hidden from
-//! who asks and about one that is not there.
+//! who asks and about one that is not there; and searches of a record that hides as much as it shows, beside one that
+//! hides nothing.
 
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use super::statistics::Random;
 use crate::cli::bench::deposit::FHIR_JSON;
 use crate::cli::bench::ground::{SEARCHED_SIZE, fill};
-use crate::cli::bench::read::find;
+use crate::cli::bench::read::{find, search_query};
 use crate::cli::bench::scene::Scene;
 use crate::cli::bench::traffic::{Pieces, Target, succeed};
 use crate::cli::client::Client;
@@ -37,6 +38,8 @@ pub(super) enum Case {
     Masked,
     /// One in a record that the caller may not consult.
     NoRight,
+    /// Many, beside what a search shows.
+    Beside,
     /// Control: another absent one. What separates here is the measurement.
     Absent,
     /// Control: one that is shown. What does not separate here, nothing would.
@@ -48,6 +51,8 @@ pub(super) enum Case {
 enum Way {
     /// Its name ends this path.
     Get(&'static str),
+    /// The query of a search that shows something.
+    Search,
     /// As the target of a deposit, one message for each record.
     Deposit(Vec<String>),
 }
@@ -58,6 +63,8 @@ struct Name {
     /// Which record it is in, by its place among them.
     record: usize,
     text: String,
+    /// What is asked for instead; any other name, where nothing is said.
+    absent: Option<String>,
 }
 
 /// The documents of all records by what is done with them.
@@ -78,6 +85,7 @@ impl Case {
         match self {
             Self::Masked => "masked",
             Self::NoRight => "no right",
+            Self::Beside => "masked beside",
             Self::Absent => "control: absent",
             Self::Shown => "control: shown",
         }
@@ -91,8 +99,11 @@ impl Case {
 
 /// Fills the records, hides every other document, and writes the questions.
 pub(super) async fn prepare(scene: &Scene, target: &Target) -> anyhow::Result<Vec<Question>> {
-    let records = Scene::records(0);
-    fill(target, &records, SEARCHED_SIZE, ENTRIES).await?;
+    let all = Scene::records(0);
+    let (open, records) = all.split_first().context("no records")?;
+    fill(target, records, SEARCHED_SIZE, ENTRIES).await?;
+    // As many as the others show.
+    fill(target, std::slice::from_ref(open), SEARCHED_SIZE, ENTRIES / 2).await?;
     let portal = scene.portal()?.client()?;
     let mut documents = Documents::default();
     for (record, patient) in records.iter().enumerate() {
@@ -109,12 +120,22 @@ pub(super) async fn prepare(scene: &Scene, target: &Target) -> anyhow::Result<Ve
     }
     ensure!(!documents.masked.is_empty() && !documents.shown.is_empty(), "records without documents");
     let messages = records.iter().map(message).collect::<anyhow::Result<Vec<_>>>()?;
-    Ok(questions(&documents, messages, &target.reader, &scene.stranger()?.client()?))
+    let mut all = questions(&documents, messages, &target.reader, &scene.stranger()?.client()?);
+    all.push(search_of(records, open, &target.reader));
+    Ok(all)
+}
+
+fn search_of(records: &[Ins], open: &Ins, doctor: &Client) -> Question {
+    let query = |patient: &Ins| search_query(patient, ENTRIES);
+    let names = records.iter().enumerate();
+    let names = names.map(|(record, patient)| Name { record, text: query(patient), absent: Some(query(open)) });
+    let (route, case) = ("DocumentReference?patient.identifier=", Case::Beside);
+    Question { route, case, client: doctor.clone(), way: Way::Search, names: names.collect() }
 }
 
 fn questions(documents: &Documents, messages: Vec<String>, doctor: &Client, stranger: &Client) -> Vec<Question> {
-    let logical = |named: &Named| Name { record: named.record, text: named.logical_id.clone() };
-    let unique = |named: &Named| Name { record: named.record, text: named.unique_id.clone() };
+    let logical = |named: &Named| Name { record: named.record, text: named.logical_id.clone(), absent: None };
+    let unique = |named: &Named| Name { record: named.record, text: named.unique_id.clone(), absent: None };
     let read = ("DocumentReference/{id}", Way::Get("DocumentReference/"));
     let ways = [
         read.clone(),
@@ -151,8 +172,13 @@ impl Question {
             let first = random.below(2);
             for kind in [first, 1 - first] {
                 let is_absent = kind == 1 || self.case == Case::Absent;
-                let text = if is_absent { unlike(&name.text, random) } else { name.text.clone() };
-                let took = self.time(url, name.record, &text, is_absent || self.case.is_hidden()).await?;
+                let text = match &name.absent {
+                    _ if !is_absent => name.text.clone(),
+                    Some(absent) => absent.clone(),
+                    None => unlike(&name.text, random),
+                };
+                let is_nowhere = (is_absent || self.case.is_hidden()) && self.case != Case::Beside;
+                let took = self.time(url, name.record, &text, is_nowhere).await?;
                 if turn >= warm_up {
                     times[kind].push(took);
                 }
@@ -164,6 +190,7 @@ impl Question {
     async fn time(&self, url: &str, record: usize, name: &str, is_nowhere: bool) -> anyhow::Result<f64> {
         let request = match &self.way {
             Way::Get(path) => Request::get(format!("{url}/{path}{name}")).body(Pieces::none()),
+            Way::Search => Request::get(format!("{url}/DocumentReference?{name}")).body(Pieces::none()),
             Way::Deposit(messages) => {
                 let message = messages.get(record).context("a record without a message")?.replace(TARGET, name);
                 Request::post(url).header(CONTENT_TYPE, FHIR_JSON).body(Pieces::from([Bytes::from(message)]))
