@@ -202,9 +202,9 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 /// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
 const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' IS NOT 'not_found'";
 
-/// Of what came through the portal: whom the record's holder did not let in is theirs to know. Not what was denied by the
-/// rule that follows: that the record is closed says nothing of who asked, and by the id of a hidden document the holder
-/// may have asked themselves.
+/// Of what came through the portal: whom the record's holder did not let in is theirs to know. Not what was denied by
+/// the rule that follows: that the record is closed says nothing of who asked, and by the id of a hidden document the
+/// holder may have asked themselves.
 const FOUND: &str = " AND j.line ->> '$.result' IS NOT 'not_found' AND j.line ->> '$.result.denied.rule' IS NOT ";
 
 /// "Connexion secrète" (J64).

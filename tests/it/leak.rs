@@ -11,9 +11,10 @@
 //! whoever holds the document, for nobody else knows its id, that it was deposited here: not to whom it belongs, nor
 //! who may see it, nor whether it is hidden. Its test is in `access.rs`.
 //!
-//! So is what others are refused: who reads a whole journal is told of refusals (R1111-43), by lines that name no document.
-//! Somebody else's vain attempt on a hidden document leaves one there, as on any other; where the document never was, the
-//! attempt was at no record. Archived and deleted documents are not among the generated ones: no operation makes them yet.
+//! So is what others are refused: who reads a whole journal is told of refusals (R1111-43), by lines that name no
+//! document. Somebody else's vain attempt on a hidden document leaves one there, as on any other; where the document
+//! never was, the attempt was at no record. Archived and deleted documents are not among the generated ones: no
+//! operation makes them yet.
 //!
 //! `CARNET_LEAK_PAIRS=100000 cargo test --test it leak` runs for longer.
 
