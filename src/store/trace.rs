@@ -10,7 +10,7 @@ use super::composer::Composer;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use super::search::{push_in, push_times};
-use crate::access::decide::{Permit, ReadJournal};
+use crate::access::decide::{Permit, ReadJournal, RuleId};
 use crate::access::journal::{OwnTraces, Viewer};
 use crate::access::visibility::{Others, Visibility};
 use crate::domain::criteria::Direction;
@@ -143,10 +143,13 @@ fn push_all(composer: &mut Composer, visibility: &Visibility, hides_secrets: boo
     composer.push(" AND (j.actor <> ");
     composer.push_param(actor_of(&visibility.holder).into());
     composer.push(" OR (1 = 1");
-    composer.push(match &visibility.holder {
-        CallerId::Professional(_) => TOLD,
-        CallerId::Structure(_) | CallerId::Operator => FOUND,
-    });
+    match &visibility.holder {
+        CallerId::Professional(_) => composer.push(TOLD),
+        CallerId::Structure(_) | CallerId::Operator => {
+            composer.push(FOUND);
+            composer.push_param(RuleId::Closed.code().into());
+        }
+    }
     composer.push("))");
     if hides_secrets {
         composer.push(NOT_SECRET);
@@ -199,8 +202,10 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 /// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
 const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' IS NOT 'not_found'";
 
-/// Of what came through the portal: whom the record's holder did not let in is theirs to know.
-const FOUND: &str = " AND j.line ->> '$.result' IS NOT 'not_found'";
+/// Of what came through the portal: whom the record's holder did not let in is theirs to know. Not what was denied by
+/// the rule that follows: that the record is closed says nothing of who asked, and by the id of a hidden document the
+/// holder may have asked themselves.
+const FOUND: &str = " AND j.line ->> '$.result' IS NOT 'not_found' AND j.line ->> '$.result.denied.rule' IS NOT ";
 
 /// "Connexion secrète" (J64).
 const NOT_SECRET: &str = " AND j.line ->> '$.connection' IS NOT 'secret'";
@@ -293,6 +298,19 @@ mod tests {
         assert_eq!(patient, ["plain secret", "secret", "plain", "", "secret"]);
         let hidden = sees_all_but(Some(VisibilityLabel::InvisibleRepresentantsLegaux));
         assert_eq!(shown(&mut database, &hidden, true).await, ["plain", ""]);
+    }
+
+    #[tokio::test]
+    async fn a_document_asked_for_in_a_closed_record_leaves_the_holder_no_line() {
+        let denied = |rule: RuleId| {
+            let code = rule.code();
+            let action = format!("{{\"result\":{{\"denied\":{{\"rule\":\"{code}\"}}}},");
+            ("struct 2990000045", line(&[], "ordinary").replacen('{', &action, 1))
+        };
+        let mut closed = database(&[denied(RuleId::Closed)]).await;
+        assert!(shown(&mut closed, &sees_all_but(None), false).await.is_empty());
+        let mut not_let_in = database(&[denied(RuleId::NoDelegation)]).await;
+        assert_eq!(shown(&mut not_let_in, &sees_all_but(None), false).await, [""]);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
+use crate::support::xml::xml_of;
 use crate::support::{Desk, Document, Sent};
 
 #[derive(Clone, Debug)]
@@ -89,24 +90,6 @@ async fn no_cut_or_changed_byte_of_a_good_message_breaks_the_server() {
 fn runner() -> TestRunner {
     let cases = std::env::var_os("CARNET_MUTATIONS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(150);
     TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() })
-}
-
-fn xml_of(message: &Value) -> Vec<u8> {
-    carnet::fhir::read::json_to_xml(type_first(message).as_bytes()).expect("FHIR")
-}
-
-/// The XML writer wants to know first which resource it writes.
-fn type_first(value: &Value) -> String {
-    let list = |parts: Vec<String>| parts.join(",");
-    match value {
-        Value::Object(members) => {
-            let (first, rest): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| *key == "resourceType");
-            let all = first.into_iter().chain(rest);
-            format!("{{{}}}", list(all.map(|(key, member)| format!("{}:{}", json!(key), type_first(member))).collect()))
-        }
-        Value::Array(items) => format!("[{}]", list(items.iter().map(type_first).collect())),
-        other => other.to_string(),
-    }
 }
 
 fn mutated(form: usize, mutations: &[Mutation]) -> Sent {

@@ -103,7 +103,9 @@ const ANSWERS: &[&str] = &[
     "{\"resourceType\":\"Bundle\",\"id\":\"",
     "<Bundle xmlns=\"http://hl7.org/fhir\">\n  <id value=\"",
     "\"fullUrl\":\"urn:uuid:",
+    "<fullUrl value=\"urn:uuid:",
     "{\"resourceType\":\"AuditEvent\",\"id\":\"",
+    "<AuditEvent>\n        <id value=\"",
 ];
 
 fn answer_ids(whole: &Answer, rest: &Answer) -> (String, String) {
@@ -153,6 +155,7 @@ fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
     })
 }
 
+/// By its first hyphen: there are few in an answer.
 fn uuid_at(text: &str) -> Option<usize> {
     let is_uuid = |window: &[u8]| {
         window.iter().enumerate().all(|(at, byte)| match at {
@@ -160,7 +163,8 @@ fn uuid_at(text: &str) -> Option<usize> {
             _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(byte),
         })
     };
-    text.as_bytes().windows(UUID_CHARS).position(is_uuid)
+    let mut starts = text.match_indices('-').filter_map(|(hyphen, _)| hyphen.checked_sub(8));
+    starts.find(|at| text.as_bytes().get(*at..at + UUID_CHARS).is_some_and(is_uuid))
 }
 
 const UUID_CHARS: usize = 36;

@@ -1,32 +1,35 @@
 //! Asks as HTTP requests: written once, then filled with the names that things have in each store.
 
-use std::collections::BTreeSet;
-
 use carnet::cli::message::{Provided, consent, new_oid, provision_for, provision_mask};
 use carnet::domain::association::RelationKind;
-use carnet::domain::confidentiality::VisibilityLabel;
+use carnet::domain::confidentiality::{VISIBILITY_OID, VisibilityLabel};
 use carnet::domain::ids::{EntryUuid, LogicalId};
 use carnet::domain::ins::Ins;
+use carnet::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID};
+use carnet::operation::outcome::label_id;
 use http::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::examine::CONTENT;
-use super::request::{Ask, Filter, Name, Target, Way};
-use super::world::{Answer, Sent};
+use super::super::support::xml::xml_of;
+use super::outsider::{HOSPITAL, Who};
+use super::plot::CONTENT;
+use super::record::nearest;
+use super::request::{Ask, Filter, Name, Searched, Target, Way};
+use super::world::{Answer, MEDECIN_TRAITANT, Sent};
 
 /// What a document is called in one store.
 #[derive(Debug, Clone)]
 pub(super) struct Named {
+    pub(super) mark: u8,
     pub(super) logical: LogicalId,
     pub(super) entry: EntryUuid,
     /// URN.
     pub(super) unique: String,
     pub(super) set: String,
-    /// That it bears since its deposit, its own and those of what it replaced.
-    pub(super) labels: BTreeSet<VisibilityLabel>,
 }
 
-/// A request with `{target}` where a document is named.
+/// A request with `{id}` where a document is named, and the code of a label in its place for the Consent of that.
 pub(super) struct Template {
     sent: Sent,
     target: Option<(Target, Name)>,
@@ -36,74 +39,102 @@ impl Template {
     pub(super) fn about(&self, names: &[Named]) -> Sent {
         let mut sent = self.sent.clone();
         let Some((target, name)) = self.target else { return sent };
-        let id = match target {
-            Target::Nobody => ABSENT.to_owned(),
-            Target::Document(index) => {
-                let named = &names[index % names.len()];
-                match name {
-                    Name::Logical => named.logical.to_string(),
-                    Name::Entry => named.entry.to_string(),
-                    Name::Unique => named.unique.clone(),
-                }
-            }
+        let named = match target {
+            Target::Nobody => None,
+            Target::Document(mark) => nearest(names.iter().map(|named| named.mark), mark).map(|index| &names[index]),
         };
+        let absent = || ABSENT.to_owned();
+        let id = named.map_or_else(absent, |named| match name {
+            Name::Logical => named.logical.to_string(),
+            Name::Entry => named.entry.to_string(),
+            Name::Unique => named.unique.clone(),
+        });
         sent.path = sent.path.replace(TARGET, &id);
         sent.body = sent.body.replace(TARGET, &id);
+        for label in VisibilityLabel::ALL {
+            let id = named.map_or_else(absent, |named| label_id(named.logical, label).to_string());
+            sent.path = sent.path.replace(&place_of(label), &id);
+        }
         sent
     }
 }
 
+fn place_of(label: VisibilityLabel) -> String {
+    format!("{{{}}}", label.code())
+}
+
 pub(super) struct Writer<'p> {
     patient: &'p Ins,
+    who: Who,
+    /// Of the record, and when half of it was there.
+    start: Timestamp,
+    later: Timestamp,
 }
 
 impl<'p> Writer<'p> {
-    pub(super) fn new(patient: &'p Ins) -> Self {
-        Self { patient }
+    pub(super) fn new(patient: &'p Ins, who: Who, start: Timestamp, later: Timestamp) -> Self {
+        Self { patient, who, start, later }
     }
 
     pub(super) fn write(&self, ask: &Ask) -> Template {
         match ask {
-            Ask::Search { filters, way, names_patient } => self.search(filters, *way, *names_patient),
+            Ask::Search { what, filters, way, names_patient } => self.search(*what, filters, *way, *names_patient),
             Ask::Read { path, target, head, headers } => {
                 let method = if *head { Method::HEAD } else { Method::GET };
                 let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-                named(Sent { method, path: format!("/{path}/{TARGET}"), headers, body: String::new() }, *target)
+                named(Sent { method, headers, ..get((*path).to_owned()) }, *target)
             }
             Ask::Astray { method, path, target } => {
-                let path = path.replace("{id}", TARGET);
                 let method = method.parse().expect("a method");
-                named(Sent { method, path, headers: Vec::new(), body: String::new() }, *target)
+                named(Sent { method, ..get((*path).to_owned()) }, *target)
             }
-            Ask::Existence => unnamed(get(format!("/Patient?identifier={}", self.patient_token()))),
-            Ask::ListConsents => unnamed(get(format!("/Consent?patient.identifier={}", self.patient_token()))),
-            Ask::Traces { entity } => {
-                let of_one = entity.map_or_else(String::new, |_| format!("&entity=DocumentReference/{TARGET}"));
-                let path = format!("/AuditEvent?patient.identifier={}{of_one}", self.patient_token());
-                Template { sent: get(path), target: entity.map(|target| (target, Name::Logical)) }
-            }
-            Ask::Mask { target, put, active } => {
-                self.list_line(&provision_mask(TARGET), *active, put.then_some(*target), Some(*target))
+            Ask::Label { target, label, put, active } => {
+                let mut provision = provision_mask(TARGET);
+                provision["securityLabel"] =
+                    json!([{ "system": format!("urn:oid:{VISIBILITY_OID}"), "code": label.code() }]);
+                self.list_line(&provision, *active, put.then_some(*label), Some(*target))
             }
             Ask::OwnAuthorisation { active, under } => {
-                let own = provision_for("permit", &"810000000011".parse().expect("PS_IdNat"));
-                self.list_line(&own, *active, *under, *under)
+                let put = under.map(|_| VisibilityLabel::MasquePs);
+                self.list_line(&self.own_authorisation(), *active, put, *under)
             }
-            Ask::Deposit { relation, simplified, supersedes } => self.deposit(*relation, *simplified, *supersedes),
+            Ask::Deposit { relation, simplified, supersedes, in_xml } => {
+                self.deposit(*relation, *simplified, *supersedes, *in_xml)
+            }
         }
     }
 
-    fn search(&self, filters: &[Filter], way: Way, names_patient: bool) -> Template {
+    fn search(&self, what: Searched, filters: &[Filter], way: Way, names_patient: bool) -> Template {
+        let (path, patient) = match what {
+            Searched::Documents => ("/DocumentReference", "patient.identifier"),
+            Searched::Traces => ("/AuditEvent", "patient.identifier"),
+            Searched::Consents => ("/Consent", "patient.identifier"),
+            Searched::Existence => ("/Patient", "identifier"),
+            Searched::Authorised => ("/Patient", "_has:Consent:patient:actor"),
+        };
         let mut pairs = Vec::new();
         let mut target = None;
-        if names_patient {
-            pairs.push(format!("patient.identifier={}", self.patient_token()));
+        match what {
+            // Of other records only what is as old as this one: the two stores were not told the same of the others.
+            Searched::Authorised => pairs.extend([
+                format!("{patient}={}", self.own_token()),
+                format!("_has:Consent:patient:date=ge{}", self.start),
+            ]),
+            _ if names_patient => pairs.push(format!("{patient}={}", self.patient_token())),
+            Searched::Traces => pairs.push(format!("date=ge{}", self.start)),
+            _ => {}
         }
         for filter in filters {
             match filter {
-                Filter::Text(text) => pairs.push(text.clone()),
+                Filter::Text(text) => {
+                    pairs.push(text.replace("{later}", &self.later.to_string()));
+                }
                 // One name of a document is enough for one search.
-                Filter::Id(_) | Filter::Identifier(..) if target.is_some() => {}
+                Filter::Id(_) | Filter::Identifier(..) | Filter::Entity(_) if target.is_some() => {}
+                Filter::Entity(named) => {
+                    target = Some((*named, Name::Logical));
+                    pairs.push(format!("entity=DocumentReference/{TARGET}"));
+                }
                 Filter::Id(named) => {
                     target = Some((*named, Name::Logical));
                     pairs.push(format!("_id={TARGET}"));
@@ -120,23 +151,54 @@ impl<'p> Writer<'p> {
         }
         let query = pairs.join("&");
         let sent = match way {
-            Way::Get | Way::GetXml => get(format!("/DocumentReference?{query}")),
-            Way::Head => Sent { method: Method::HEAD, ..get(format!("/DocumentReference?{query}")) },
-            Way::Post => post("/DocumentReference/_search", "application/x-www-form-urlencoded", query),
+            Way::Get | Way::GetXml => get(format!("{path}?{query}")),
+            Way::Head => Sent { method: Method::HEAD, ..get(format!("{path}?{query}")) },
+            Way::Post => post(&format!("{path}/_search"), "application/x-www-form-urlencoded", query),
         };
         Template { sent, target }
     }
 
-    fn list_line(&self, provision: &Value, active: bool, under: Option<Target>, target: Option<Target>) -> Template {
+    /// Put under the id of a label of the target, or posted.
+    fn list_line(
+        &self,
+        provision: &Value,
+        active: bool,
+        put: Option<VisibilityLabel>,
+        target: Option<Target>,
+    ) -> Template {
         let mut line = consent(self.patient, provision);
         line["status"] = if active { "active".into() } else { "inactive".into() };
-        let path = if under.is_some() { format!("/Consent/{TARGET}") } else { "/Consent".to_owned() };
-        let sent = post(&path, FHIR_JSON, line.to_string());
-        let method = if under.is_some() { Method::PUT } else { Method::POST };
-        Template { sent: Sent { method, ..sent }, target: target.map(|target| (target, Name::Logical)) }
+        let path = put.map_or_else(|| "/Consent".to_owned(), |label| format!("/Consent/{}", place_of(label)));
+        let method = if put.is_some() { Method::PUT } else { Method::POST };
+        let sent = Sent { method, ..post(&path, FHIR_JSON, line.to_string()) };
+        Template { sent, target: target.map(|target| (target, Name::Logical)) }
     }
 
-    fn deposit(&self, relation: Option<(RelationKind, Target, Name)>, simplified: bool, supersedes: bool) -> Template {
+    /// TD0.3, of whom the outsider says to be.
+    fn own_authorisation(&self) -> Value {
+        if let Some(id) = self.who.professional() {
+            return provision_for("permit", &id);
+        }
+        let mut provision = provision_for("permit", &MEDECIN_TRAITANT.parse().expect("PS_IdNat"));
+        let identifier = json!({ "system": format!("urn:oid:{STRUCT_ID_NAT_OID}"), "value": HOSPITAL });
+        provision["actor"][0]["reference"] = json!({ "type": "Organization", "identifier": identifier });
+        provision
+    }
+
+    fn own_token(&self) -> String {
+        match self.who.professional() {
+            Some(id) => format!("urn:oid:{PS_ID_NAT_OID}%7C{}", id.as_str()),
+            None => format!("urn:oid:{STRUCT_ID_NAT_OID}%7C{HOSPITAL}"),
+        }
+    }
+
+    fn deposit(
+        &self,
+        relation: Option<(RelationKind, Target, Name)>,
+        simplified: bool,
+        supersedes: bool,
+        in_xml: bool,
+    ) -> Template {
         let patched = matches!(relation, Some((RelationKind::Replaces, _, Name::Logical))) && supersedes;
         let provided = Provided {
             patient: self.patient,
@@ -158,7 +220,12 @@ impl<'p> Writer<'p> {
             };
             reference["relatesTo"] = json!([{ "code": kind.code(), "target": target }]);
         }
-        let sent = post(if simplified { "/DocumentReference" } else { "" }, FHIR_JSON, message.to_string());
+        let path = if simplified { "/DocumentReference" } else { "" };
+        let sent = if in_xml {
+            post(path, "application/fhir+xml", String::from_utf8(xml_of(&message)).expect("text"))
+        } else {
+            post(path, FHIR_JSON, message.to_string())
+        };
         Template { sent, target: relation.map(|(_, target, name)| (target, name)) }
     }
 
@@ -201,10 +268,6 @@ fn named(sent: Sent, target: Target) -> Template {
     Template { sent, target: Some((target, Name::Logical)) }
 }
 
-fn unnamed(sent: Sent) -> Template {
-    Template { sent, target: None }
-}
-
-const TARGET: &str = "{target}";
+const TARGET: &str = "{id}";
 const ABSENT: &str = "00000000-0000-7000-8000-000000000000";
 const FHIR_JSON: &str = "application/fhir+json";

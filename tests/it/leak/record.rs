@@ -1,4 +1,4 @@
-//! What a generated pair is made of: a record, the outsider who asks, and what they ask.
+//! What a generated pair is made of: a record, what happens to it, the outsider who asks, and what they ask.
 
 use carnet::domain::association::RelationKind;
 use carnet::domain::confidentiality::{ConfidentialityLevel, VisibilityLabel};
@@ -6,6 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use super::outsider::{Outsider, outsider};
 use super::request::{Ask, ask};
 
 /// One pair of stores: the record in the one, the record without what the outsider may not see in the other.
@@ -14,46 +15,38 @@ pub(super) struct Pair {
     pub(super) outsider: Outsider,
     pub(super) list: Vec<Line>,
     pub(super) documents: Vec<Spec>,
+    /// The médecin traitant looks through it.
+    pub(super) is_looked_through: bool,
+    pub(super) account: Account,
     pub(super) asks: Vec<Ask>,
 }
 
-/// Who asks: whoever does not see the whole record.
+/// What became of the record before the outsider asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outsider {
-    pub(super) who: Who,
-    pub(super) purpose: &'static str,
+pub(super) enum Account {
+    Open,
+    Closed,
+    Reopened,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
-    Doctor,
-    Nurse,
-    Technician,
-    /// Of a profession in no row of the habilitation matrix.
-    Unlisted,
-    Employee,
-    Hospital,
-    Laboratory,
-    /// The patient, from whom documents are hidden for a while.
-    Portal,
+impl Pair {
+    /// Each pair that lacks one ask or one document of this one, and still has some.
+    pub(super) fn smaller(&self) -> impl Iterator<Item = Self> {
+        let asks = without_one(&self.asks).map(|asks| Self { asks, ..self.clone() });
+        let documents = without_one(&self.documents).map(|documents| Self { documents, ..self.clone() });
+        asks.chain(documents)
+    }
 }
 
-impl Who {
-    pub(super) const ALL: [Self; 8] = [
-        Self::Doctor,
-        Self::Nurse,
-        Self::Technician,
-        Self::Unlisted,
-        Self::Employee,
-        Self::Hospital,
-        Self::Laboratory,
-        Self::Portal,
-    ];
+fn without_one<T: Clone>(list: &[T]) -> impl Iterator<Item = Vec<T>> {
+    let removed = if list.len() > 1 { 0..list.len() } else { 0..0 };
+    removed.map(|at| [&list[..at], &list[at + 1..]].concat())
 }
 
-/// A line of the patient's list about the outsider.
+/// A line of the patient's list, about the outsider where it names somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
+    /// Of a delegate: the delegation.
     Authorisation,
     EndedAuthorisation,
     AuthorisationOfStructure,
@@ -61,11 +54,15 @@ pub(super) enum Line {
     MedecinTraitant,
     OppositionBrisDeGlace,
     OppositionCentre15,
+    MaskedInEmergencies,
+    MaskByDefault,
 }
 
 /// A document as it is deposited.
 #[derive(Debug, Clone)]
 pub(super) struct Spec {
+    /// What asks and relations find it by: see [`nearest`].
+    pub(super) mark: u8,
     pub(super) depositor: Source,
     /// Named as an author beside nobody: whose document it is too.
     pub(super) author: Source,
@@ -74,8 +71,8 @@ pub(super) struct Spec {
     pub(super) level: ConfidentialityLevel,
     pub(super) labels: Vec<VisibilityLabel>,
     pub(super) named_by_uuid: bool,
-    /// To an earlier document, counted from the first; left out where its depositor may not relate to that one.
-    pub(super) relation: Option<(RelationKind, usize)>,
+    /// To an earlier document of that very mark; left out where there is none, or its depositor may not relate to it.
+    pub(super) relation: Option<(RelationKind, u8)>,
     /// Order number of referenceIdList, of few.
     pub(super) reference: Option<u8>,
     /// Day of creationTime, of few.
@@ -83,6 +80,8 @@ pub(super) struct Spec {
     pub(super) minutes_later: u8,
     /// Masked by the patient afterwards: a second metadata version.
     pub(super) masked: bool,
+    /// The patient reads it in a secret connection, if they may.
+    pub(super) read_in_secret: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,25 +105,43 @@ pub(super) const TYPES: [(&str, &str); 8] = [
     ("1.2.250.1.213.1.1.4.12", "ATTEST-RESID"),
 ];
 
-pub(super) const DOCUMENTS_MAX: usize = 6;
-
+/// Asks shrink first: the one that is left wants few of the documents.
 pub(super) fn pair() -> impl Strategy<Value = Pair> {
     let list = prop_oneof![1 => vec(line(), 0..3), 2 => vec(line(), 0..2).prop_map(authorised)];
-    (outsider(), list, vec(spec(), 1..=DOCUMENTS_MAX), vec(ask(), 1..=ASKS_MAX))
-        .prop_map(|(outsider, list, documents, asks)| Pair { outsider, list, documents, asks })
+    let account = prop_oneof![8 => Just(Account::Open), 1 => Just(Account::Closed), 1 => Just(Account::Reopened)];
+    let life = (prop::bool::weighted(0.2), account);
+    (vec(ask(), 1..=ASKS_MAX), vec(spec(), 1..=DOCUMENTS_MAX), life, list, outsider()).prop_map(
+        |(asks, documents, (is_looked_through, account), list, outsider)| Pair {
+            outsider,
+            list,
+            documents,
+            is_looked_through,
+            account,
+            asks,
+        },
+    )
 }
 
+const DOCUMENTS_MAX: usize = 5;
 const ASKS_MAX: usize = 6;
+
+/// The one of `marks` that `wanted` means: the first that bears it, or the next one in the circle. Whichever others are
+/// taken away, it stays the one that is meant, so that shrinking is free to take them.
+pub(super) fn nearest(marks: impl Iterator<Item = u8>, wanted: u8) -> Option<usize> {
+    marks.map(|mark| mark.wrapping_sub(wanted)).enumerate().min_by_key(|(_, distance)| *distance).map(|(at, _)| at)
+}
+
+/// Of a document, or of what means one: which it is says nothing of either being simpler.
+pub(super) fn mark() -> impl Strategy<Value = u8> {
+    (0..MARKS).no_shrink()
+}
+
+/// Few, so that relations often meet a document.
+const MARKS: u8 = 5;
 
 fn authorised(mut list: Vec<Line>) -> Vec<Line> {
     list.push(Line::Authorisation);
     list
-}
-
-fn outsider() -> impl Strategy<Value = Outsider> {
-    let who = prop_oneof![4 => Just(Who::Doctor), 6 => select(Who::ALL.to_vec())];
-    let purpose = prop_oneof![4 => Just("normal"), 1 => Just("bris_de_glace"), 1 => Just("centre_15")];
-    (who, purpose).prop_map(|(who, purpose)| Outsider { who, purpose })
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -136,30 +153,34 @@ fn line() -> impl Strategy<Value = Line> {
         Line::MedecinTraitant,
         Line::OppositionBrisDeGlace,
         Line::OppositionCentre15,
+        Line::MaskedInEmergencies,
+        Line::MaskByDefault,
     ])
 }
 
 fn spec() -> impl Strategy<Value = Spec> {
-    let who = (source(), source(), 0..TYPES.len());
+    let who = (mark(), source(), source(), 0..TYPES.len());
     let labels = prop_oneof![
         1 => Just(Vec::new()),
         1 => Just(vec![VisibilityLabel::MasquePs]),
         1 => subsequence(VisibilityLabel::ALL.to_vec(), 0..=3),
     ];
     let confidentiality = (select(ConfidentialityLevel::ALL.to_vec()), labels, prop::bool::weighted(0.2));
+    let read_in_secret = prop::bool::weighted(0.15);
     let relation = prop_oneof![
         1 => Just(None),
-        1 => (select(RelationKind::ALL.to_vec()), 0..DOCUMENTS_MAX).prop_map(Some),
-        2 => (0..DOCUMENTS_MAX).prop_map(|target| Some((RelationKind::Replaces, target))),
+        1 => (select(RelationKind::ALL.to_vec()), mark()).prop_map(Some),
+        2 => mark().prop_map(|target| Some((RelationKind::Replaces, target))),
     ];
-    let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3);
+    let rest = (prop::bool::weighted(0.2), relation, prop::option::of(0_u8..3), 0_u8..4, 0_u8..3, read_in_secret);
     (who, confidentiality, rest).prop_map(
         |(
-            (depositor, author, kind),
+            (mark, depositor, author, kind),
             (level, labels, masked),
-            (named_by_uuid, relation, reference, day, minutes_later),
+            (named_by_uuid, relation, reference, day, minutes_later, read_in_secret),
         )| {
             Spec {
+                mark,
                 depositor,
                 author,
                 kind,
@@ -171,6 +192,7 @@ fn spec() -> impl Strategy<Value = Spec> {
                 day,
                 minutes_later,
                 masked,
+                read_in_secret,
             }
         },
     )

@@ -1,21 +1,22 @@
 //! What an outsider may send: each route that is about a record, with every way of naming what may be hidden.
 
 use carnet::domain::association::RelationKind;
+use carnet::domain::confidentiality::VisibilityLabel;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::record::{DOCUMENTS_MAX, TYPES};
+use super::record::{TYPES, mark};
 
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
-    /// ITI-67; pages are followed to their end.
+    /// Pages are followed to their end, or as far as anybody does.
     Search {
+        what: Searched,
         filters: Vec<Filter>,
         way: Way,
         names_patient: bool,
     },
-    /// `/DocumentReference/{id}`, `/Binary/{id}`, `/Consent/{id}`.
     Read {
         path: &'static str,
         target: Target,
@@ -28,15 +29,10 @@ pub(super) enum Ask {
         path: &'static str,
         target: Target,
     },
-    Existence,
-    ListConsents,
-    /// The traces of the record, or of one document of it.
-    Traces {
-        entity: Option<Target>,
-    },
-    /// A mask on a document, as a new Consent or under the id of the document.
-    Mask {
+    /// A label of a document, as a new Consent or under its id.
+    Label {
         target: Target,
+        label: VisibilityLabel,
         put: bool,
         active: bool,
     },
@@ -49,7 +45,22 @@ pub(super) enum Ask {
         relation: Option<(RelationKind, Target, Name)>,
         simplified: bool,
         supersedes: bool,
+        in_xml: bool,
     },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Searched {
+    /// ITI-67.
+    Documents,
+    /// ITI-81: of the record, or one's own of a year.
+    Traces,
+    /// TD1.6.
+    Consents,
+    /// TD0.2.
+    Existence,
+    /// TD0.4.
+    Authorised,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +73,8 @@ pub(super) enum Way {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Taken modulo the number of documents.
-    Document(usize),
+    /// By its mark.
+    Document(u8),
     Nobody,
 }
 
@@ -77,13 +88,15 @@ pub(super) enum Name {
 
 #[derive(Debug, Clone)]
 pub(super) enum Filter {
-    /// As it stands in the URL.
+    /// As it stands in the URL, with `{later}` for an instant of the record.
     Text(String),
     Id(Target),
     Identifier(Target, Name),
+    /// Of traces: those that name a document.
+    Entity(Target),
 }
 
-/// The parameters that need no name of a document.
+/// The parameters of ITI-67 that need no name of a document.
 const FILTERS: &[&str] = &[
     "status=current",
     "status=superseded",
@@ -114,8 +127,8 @@ const FILTERS: &[&str] = &[
     "period=sa2026-03-01",
     "period-start=le2026-03-02",
     "period-end=eb2026-03-03",
-    "_lastUpdated=gt2026-11-01T09:02:00Z",
-    "_lastUpdated=lt2026-11-01T09:02:00Z",
+    "_lastUpdated=gt{later}",
+    "_lastUpdated=lt{later}",
     "_sort=creation",
     "_sort=-_lastUpdated",
     "_sort=_lastUpdated",
@@ -131,6 +144,43 @@ const FILTERS: &[&str] = &[
     "_revinclude=List:item",
     "status=wrong",
     "creation=yesterday",
+];
+
+const TRACE_FILTERS: &[&str] = &[
+    "_count=0",
+    "_count=1",
+    "_count=2",
+    "_page=1",
+    "_page=2&_count=1",
+    "_sort=date",
+    "_sort=-date",
+    "_total=accurate",
+    "_summary=count",
+    "_before={later}",
+    "date=ge{later}",
+    "date=lt{later}",
+    "action=R",
+    "action=C,U",
+    "action=E",
+    "agent.identifier=1350000899",
+    "agent.identifier=810000000078,810000000086",
+    "agent.identifier=810000000011",
+    "action=wrong",
+];
+
+const LIST_FILTERS: &[&str] = &["_count=1", "status=active"];
+const AUTHORISED_FILTERS: &[&str] =
+    &["_has:Consent:patient:date=ge{start}", "_has:Consent:patient:date=gt{later}", "_count=1", "_count=2", "_page=1"];
+
+/// Where a document is read; and a label of it, as the Consent that it is shown as.
+const PATHS: &[&str] = &[
+    "/DocumentReference/{id}",
+    "/DocumentReference/{id}",
+    "/Binary/{id}",
+    "/Binary/{id}",
+    "/Consent/{MASQUE_PS}",
+    "/Consent/{INVISIBLE_PATIENT}",
+    "/Consent/{INVISIBLE_REPRESENTANTS_LEGAUX}",
 ];
 
 const HEADERS: &[&[(&str, &str)]] = &[
@@ -162,40 +212,62 @@ const ASTRAY: &[(&str, &str)] = &[
 ];
 
 pub(super) fn ask() -> impl Strategy<Value = Ask> {
-    let search = (vec(filter(), 0..4), way(), prop::bool::weighted(0.8))
-        .prop_map(|(filters, way, names_patient)| Ask::Search { filters, way, names_patient });
-    let read = (select(vec!["DocumentReference", "Binary", "Consent"]), target(), any::<bool>(), select(HEADERS))
+    let read = (select(PATHS), target(), any::<bool>(), select(HEADERS))
         .prop_map(|(path, target, head, headers)| Ask::Read { path, target, head, headers: headers.to_vec() });
     let astray = (select(ASTRAY), target()).prop_map(|((method, path), target)| Ask::Astray { method, path, target });
-    let traces = prop::option::of(target()).prop_map(|entity| Ask::Traces { entity });
-    let mask =
-        (target(), any::<bool>(), any::<bool>()).prop_map(|(target, put, active)| Ask::Mask { target, put, active });
+    let set_label = (target(), label(), any::<bool>(), any::<bool>())
+        .prop_map(|(target, label, put, active)| Ask::Label { target, label, put, active });
     let own =
         (any::<bool>(), prop::option::of(target())).prop_map(|(active, under)| Ask::OwnAuthorisation { active, under });
     let relation = (select(RelationKind::ALL.to_vec()), target(), name());
-    let deposit = (prop::option::weighted(0.8, relation), any::<bool>(), any::<bool>())
-        .prop_map(|(relation, simplified, supersedes)| Ask::Deposit { relation, simplified, supersedes });
+    let deposit = (prop::option::weighted(0.8, relation), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2));
+    let deposit = deposit.prop_map(|(relation, simplified, supersedes, in_xml)| Ask::Deposit {
+        relation,
+        simplified,
+        supersedes,
+        in_xml,
+    });
     prop_oneof![
-        8 => search,
+        8 => search(Searched::Documents, filter()),
+        3 => search(Searched::Traces, trace_filter()),
+        1 => search(Searched::Consents, text(LIST_FILTERS)),
+        1 => search(Searched::Existence, text(LIST_FILTERS)),
+        1 => search(Searched::Authorised, text(AUTHORISED_FILTERS)),
         6 => read,
         1 => astray,
-        1 => Just(Ask::Existence),
-        1 => Just(Ask::ListConsents),
-        1 => traces,
-        1 => mask,
+        1 => set_label,
         1 => own,
-        2 => deposit,
+        3 => deposit,
     ]
 }
 
+fn search(what: Searched, filter: impl Strategy<Value = Filter>) -> impl Strategy<Value = Ask> {
+    // Lists have no parameter but the patient, whom TD0.2 and TD0.4 cannot leave out.
+    let most = if matches!(what, Searched::Consents | Searched::Existence) { 1 } else { 3 };
+    let named = if matches!(what, Searched::Documents | Searched::Traces) { 0.8 } else { 1.0 };
+    (vec(filter, 0..=most), way(), prop::bool::weighted(named))
+        .prop_map(move |(filters, way, names_patient)| Ask::Search { what, filters, way, names_patient })
+}
+
+fn text(texts: &'static [&'static str]) -> impl Strategy<Value = Filter> {
+    select(texts).prop_map(|text| Filter::Text(text.to_owned()))
+}
+
+fn trace_filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![4 => text(TRACE_FILTERS), 1 => target().prop_map(Filter::Entity)]
+}
+
+fn label() -> impl Strategy<Value = VisibilityLabel> {
+    select(VisibilityLabel::ALL.to_vec())
+}
+
 fn filter() -> impl Strategy<Value = Filter> {
-    let text = select(FILTERS).prop_map(|text| Filter::Text(text.to_owned()));
     let by_type = (0..TYPES.len()).prop_map(|kind| {
         let (system, code) = TYPES[kind];
         Filter::Text(format!("type=urn:oid:{system}%7C{code}"))
     });
     prop_oneof![
-        8 => text,
+        8 => text(FILTERS),
         1 => by_type,
         1 => target().prop_map(Filter::Id),
         2 => (target(), name()).prop_map(|(target, name)| Filter::Identifier(target, name)),
@@ -207,7 +279,7 @@ fn way() -> impl Strategy<Value = Way> {
 }
 
 fn target() -> impl Strategy<Value = Target> {
-    prop_oneof![9 => (0..DOCUMENTS_MAX).prop_map(Target::Document), 1 => Just(Target::Nobody)]
+    prop_oneof![9 => mark().prop_map(Target::Document), 1 => Just(Target::Nobody)]
 }
 
 fn name() -> impl Strategy<Value = Name> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use axum::Router;
 use axum::body::Body;
 use carnet::clock::Clock;
-use carnet::config::{Config, InsDomain, StructureClass, StructureClasses};
+use carnet::config::{self, Config, InsDomain, StructureClass, StructureClasses};
 use carnet::domain::ins::Ins;
 use carnet::domain::sha::Sha256Hash;
 use carnet::fhir::exchange::router;
@@ -14,13 +14,16 @@ use carnet::identity::admission::Admission;
 use carnet::identity::caller::{Caller, CallerHeaders, PurposeHeaders};
 use carnet::identity::session::SessionHeaders;
 use carnet::identity::structures::Structures;
+use carnet::identity::token::{Signer, Token, TokenKind};
+use carnet::identity::vihf::issue::SigningKey;
 use carnet::identity::vihf::{Judge, SignerTrust, Verifier};
 use carnet::operation::gateway::Gateway;
-use carnet::refusal::{Refusal, Rule};
+use carnet::refusal::Refusal;
 use carnet::tls::client_certificate::ClientCertificate;
-use carnet::tls::development_pki::Holder;
+use carnet::tls::development_pki::{Holder, KeyUse};
 use carnet::tls::listener::PresentedCertificate;
 use carnet::tls::signature_certificate::SignatureCertificate;
+use carnet::tls::trust::Trust;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use jiff::Timestamp;
@@ -29,12 +32,11 @@ use rustls::pki_types::pem::PemObject as _;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
-use super::super::support::gateway::{PORTAL, issue};
-use super::record::{Outsider, Source, Who};
+use super::super::support::gateway::{INSURER, PORTAL, certs, client_roots, issue, signing_key};
+use super::outsider::{Outsider, REASON, Session, Who, professional};
+use super::record::Source;
 use super::trips::Trips;
 
-pub(super) const HOSPITAL: &str = "1350000899";
-const LABORATORY: &str = "1350001111";
 const COLLEAGUE: &str = "810000000078";
 pub(super) const MEDECIN_TRAITANT: &str = "810000000086";
 
@@ -55,6 +57,8 @@ pub(super) struct Worlds {
     clock: Arc<AtomicI64>,
     patients: AtomicI64,
     certificates: Vec<(Who, PresentedCertificate)>,
+    /// With which the hospital signs VIHF.
+    key: SigningKey,
     colleagues: [Caller; 2],
 }
 
@@ -79,55 +83,62 @@ pub(super) struct Answer {
 impl Worlds {
     pub(super) async fn open() -> Self {
         let clock = Arc::new(AtomicI64::new(START_US));
-        let certificates = Who::ALL.map(|who| (who, Arc::new(Ok(certificate(who))))).into();
+        let connections = Who::ALL.into_iter().filter(|who| who.connection() == *who);
+        let certificates = connections.map(|who| (who, Arc::new(Ok(certificate(&who.holder())))));
         Self {
             whole: World::open(&clock).await,
             rest: World::open(&clock).await,
             trips: Trips::default(),
             clock,
             patients: AtomicI64::new(0),
-            certificates,
+            certificates: certificates.collect(),
+            key: signing_key(&Who::Hospital.holder(), KeyUse::Sign),
             colleagues: [COLLEAGUE, MEDECIN_TRAITANT].map(|id| {
-                let certificate = read(&professional(id, 10));
+                let certificate = certificate(&professional(id, 10, &[]));
                 let structures = Structures::of_classes(StructureClasses::default());
                 Caller::identify(&certificate, None, CallerHeaders::default(), &structures).expect("a caller")
             }),
         }
     }
 
-    /// A patient whom neither gateway knows yet.
+    /// A patient whom neither gateway knows yet, and a stretch of time that nothing has happened in.
     pub(super) fn new_patient(&self) -> Ins {
         let number = 2_000_000_000_000 + self.patients.fetch_add(1, Ordering::Relaxed);
         format!("1.2.250.1.213.1.4.10|{number:013}{:02}", 97 - number % 97).parse().expect("INS")
     }
 
+    /// Of the stretch of the present patient.
     pub(super) fn at_minute(&self, minute: i64) -> Timestamp {
+        let minute = self.patients.load(Ordering::Relaxed) * STRETCH_MINUTES + minute;
         self.clock.store(START_US + minute * 60_000_000, Ordering::Relaxed);
         self.whole.gateway.clock.now()
     }
 
-    /// Whom the gateways take the outsider for.
-    pub(super) fn caller(&self, Outsider { who, purpose }: Outsider, patient: &Ins) -> Option<Caller> {
-        let session = session(patient);
-        let session = SessionHeaders { on_behalf_of: Some(&session), ..SessionHeaders::default() };
-        let headers = CallerHeaders {
-            purpose: PurposeHeaders { purpose: Some(purpose), reason: Some(REASON) },
-            session: if who == Who::Portal { session } else { SessionHeaders::default() },
-        };
-        let certificate = self.presented(who);
+    /// Whom the gateways take the outsider for; nobody, where they refuse to take them for anybody.
+    pub(super) fn caller(&self, outsider: Outsider, patient: &Ins) -> Option<Caller> {
+        let session = outsider.who.session(patient);
+        let session = session.as_ref().map_or_else(SessionHeaders::default, Session::headers);
+        let purpose = PurposeHeaders { purpose: Some(outsider.purpose), reason: Some(REASON) };
+        let certificate = self.presented(outsider.who);
         let certificate = certificate.as_ref().as_ref().expect("a good certificate");
-        Caller::identify(certificate, None, headers, &self.whole.gateway.structures).ok()
+        let token = outsider.who.statement(patient, outsider.purpose()).map(|statement| Token {
+            kind: TokenKind::Vihf,
+            id: "_vihf".to_owned(),
+            statement,
+            signer: Signer::Holder(certificate.subject.clone()),
+        });
+        Caller::identify(certificate, token, CallerHeaders { purpose, session }, &self.whole.gateway.structures).ok()
     }
 
     pub(super) fn source(&self, source: Source, outsider: Outsider, patient: &Ins) -> Caller {
         let who = match source {
-            Source::Hospital => Who::Hospital,
-            Source::Laboratory => Who::Laboratory,
-            Source::Outsider if outsider.who == Who::Portal => return self.colleagues[0].clone(),
-            Source::Outsider => outsider.who,
-            Source::Colleague => return self.colleagues[0].clone(),
+            Source::Hospital => Some(Who::Hospital),
+            Source::Laboratory => Some(Who::Laboratory),
+            Source::Outsider => outsider.who.source(),
+            Source::Colleague => None,
         };
-        self.caller(Outsider { who, purpose: "normal" }, patient).expect("a caller")
+        let caller = |who| self.caller(Outsider { who, purpose: "normal" }, patient).expect("a caller");
+        who.map_or_else(|| self.colleagues[0].clone(), caller)
     }
 
     /// Of every patient here, beside whoever else is.
@@ -135,16 +146,33 @@ impl Worlds {
         self.colleagues[1].clone()
     }
 
-    pub(super) async fn send(&self, world: &World, outsider: Outsider, patient: &Ins, sent: &Sent) -> Answer {
-        let uri = format!("/fhir{}", sent.path);
-        let mut request =
-            Request::builder().method(sent.method.clone()).uri(uri).extension(self.presented(outsider.who));
-        for (name, value) in &sent.headers {
-            request = request.header(*name, value);
+    /// What a request of the outsider says of them: the same to both, with a VIHF that was never presented.
+    pub(super) fn introduction(&self, outsider: Outsider, patient: &Ins) -> Vec<(&'static str, String)> {
+        let mut headers =
+            vec![("x-purpose-of-use", outsider.purpose.to_owned()), ("x-access-reason", REASON.to_owned())];
+        if let Some(session) = outsider.who.session(patient) {
+            let secret = session.secret().map(|secret| ("x-secret-connection", secret.to_owned()));
+            headers.extend([("x-on-behalf-of", session.on_behalf_of), ("x-portal-user", session.user)]);
+            headers.extend(secret);
         }
-        request = request.header("x-purpose-of-use", outsider.purpose).header("x-access-reason", REASON);
-        if outsider.who == Who::Portal {
-            request = request.header("x-on-behalf-of", session(patient)).header("x-portal-user", "patient");
+        if let Some(statement) = outsider.who.statement(patient, outsider.purpose()) {
+            let vihf = self.key.issue(&statement, self.whole.gateway.clock.now()).expect("a VIHF");
+            headers.push(("authorization", format!("IHE-SAML {}", base64_simd::STANDARD.encode_to_string(vihf))));
+        }
+        headers
+    }
+
+    pub(super) async fn send(
+        &self,
+        world: &World,
+        who: Who,
+        introduction: &[(&'static str, String)],
+        sent: &Sent,
+    ) -> Answer {
+        let uri = format!("/fhir{}", sent.path);
+        let mut request = Request::builder().method(sent.method.clone()).uri(uri).extension(self.presented(who));
+        for (name, value) in sent.headers.iter().chain(introduction) {
+            request = request.header(*name, value);
         }
         let request = request.body(Body::from(sent.body.clone())).expect("a request");
         self.trips.take();
@@ -154,7 +182,7 @@ impl Worlds {
     }
 
     fn presented(&self, who: Who) -> PresentedCertificate {
-        let known = self.certificates.iter().find(|(known, _)| *known == who);
+        let known = self.certificates.iter().find(|(known, _)| *known == who.connection());
         Arc::clone(&known.expect("a certificate for everybody").1)
     }
 }
@@ -167,45 +195,44 @@ impl World {
         config.store.database = format!("sqlite:{}", folder.path().join("carnet.db").display());
         config.store.free_bytes_min = 0;
         config.dmp.ins_domains = vec![InsDomain::Test];
-        config.dmp.structure_classes = [(PORTAL.to_owned(), StructureClass::PatientPortal)].into();
+        config.dmp.structure_classes =
+            [(PORTAL.to_owned(), StructureClass::PatientPortal), (INSURER.to_owned(), StructureClass::Insurer)].into();
         let often = 100_000_u32.try_into().expect("not 0");
         config.limits.requests_per_second_per_certificate = often;
         config.limits.requests_per_second_per_structure = often;
         let gateway = Gateway::open(Arc::new(config), Clock::Fixed(Arc::clone(clock))).await.expect("a gateway");
         let (terminology, clock) = (Arc::clone(&gateway.terminology), gateway.clock.clone());
-        let judge = Judge::new(&gateway.config, Arc::new(Nobody), terminology, clock);
+        let judge = Judge::new(&gateway.config, Arc::new(OfToday::load()), terminology, clock);
         let vihf = Arc::new(Verifier::new(judge, gateway.assertion_memory()));
         let router = router(gateway.clone(), Admission { vihf, bearer: None });
         Self { gateway, router, _folder: folder }
     }
 }
 
-/// Nobody's signature is believed: callers come with their certificates alone.
-struct Nobody;
+/// Certificates are of the day on which the test runs, whatever the clock of the gateways says.
+struct OfToday(Arc<Trust>);
 
-impl SignerTrust for Nobody {
-    fn signer(&self, _: &[CertificateDer<'_>], _: Timestamp) -> Result<SignatureCertificate, Refusal> {
-        Err(Refusal::new(Rule::SignatureCertificate, "signature certificate", "this one", "none"))
+impl OfToday {
+    fn load() -> Self {
+        let tls = config::Tls {
+            certificate: certs().join("server.pem"),
+            key: certs().join("server.key"),
+            client_roots: vec![client_roots()],
+            client_crls: vec![certs().join("crl")],
+            allow_development_roots: true,
+            ..config::Tls::default()
+        };
+        Self(Trust::load(&tls, &config::Revocation::default(), Clock::System).expect("the PKI of the tests"))
     }
 }
 
-fn certificate(who: Who) -> ClientCertificate {
-    read(&match who {
-        Who::Doctor => professional("810000000011", 10),
-        Who::Nurse => professional("810000000029", 60),
-        Who::Technician => professional("810000000037", 86),
-        Who::Unlisted => professional("810000000045", 99),
-        Who::Employee => Holder::Employee {
-            id: format!("3{}/42", &HOSPITAL[1..]).parse().expect("PS_IdNat"),
-            organisation: "HOPITAL DE TEST".to_owned(),
-        },
-        Who::Hospital => organisation(HOSPITAL),
-        Who::Laboratory => organisation(LABORATORY),
-        Who::Portal => organisation(PORTAL),
-    })
+impl SignerTrust for OfToday {
+    fn signer(&self, chain: &[CertificateDer<'_>], _: Timestamp) -> Result<SignatureCertificate, Refusal> {
+        self.0.signer(chain, Clock::System.now())
+    }
 }
 
-fn read(holder: &Holder) -> ClientCertificate {
+fn certificate(holder: &Holder) -> ClientCertificate {
     let issued = issue(holder);
     let leaf = CertificateDer::from_pem_slice(issued.certificate_pem.as_bytes()).expect("PEM");
     let certificate = ClientCertificate::from_der(&leaf).expect("a client certificate");
@@ -213,24 +240,7 @@ fn read(holder: &Holder) -> ClientCertificate {
     certificate
 }
 
-fn professional(id: &str, profession: u8) -> Holder {
-    let (family, given) = ("COLLEGUE".to_owned(), "Anne".to_owned());
-    Holder::Professional { ps_id: id.parse().expect("PS_IdNat"), family, given, profession, savoir_faire: Vec::new() }
-}
-
-fn organisation(id: &str) -> Holder {
-    Holder::Organisation {
-        struct_id: id.parse().expect("Struct_IdNat"),
-        name: "STRUCTURE DE TEST".to_owned(),
-        application: "TEST".to_owned(),
-    }
-}
-
-/// Before which the patient sits.
-fn session(patient: &Ins) -> String {
-    format!("urn:oid:{}|{}", patient.authority().oid(), patient.matricule())
-}
-
-const REASON: &str = "patient inconscient";
 /// 2026-11-01T09:00:00Z
 const START_US: i64 = 1_793_523_600_000_000;
+/// Beyond what one pair takes.
+const STRETCH_MINUTES: i64 = 90;

@@ -11,6 +11,7 @@ pub(crate) mod publisher;
 pub(crate) mod raw_http2;
 pub(crate) mod reviewed;
 pub(crate) mod test_listener;
+pub(crate) mod xml;
 
 pub(crate) use caller::Caller;
 pub(crate) use desk::{Desk, Sent};
