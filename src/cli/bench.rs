@@ -307,7 +307,7 @@ impl LoadOptions {
 }
 
 /// Of each server when there are several.
-const ROUNDS: u32 = 2;
+const ROUNDS: u32 = 5;
 const WARM_UP_MAX: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ fn times_of_hidden_and_absent_are_compared_on_every_route() {
     let (code, told) = carnet_bench("timing", &["--samples", "10"]);
     assert_eq!(code, Some(i32::from(told["holds"] != true)), "{told}");
     let routes = told["routes"].as_array().expect("routes");
-    assert_eq!(routes.len(), 12, "{told}");
+    assert_eq!(routes.len(), 13, "{told}");
     let shown = routes.iter().find(|route| route["case"] == "control: shown").expect("a control");
     assert_eq!((&shown["verdict"], &shown["holds"]), (&"separate".into(), &true.into()), "{shown}");
 }
