@@ -18,7 +18,7 @@ pub struct Consent {
     pub until: Option<Timestamp>,
     /// How the line came in: the patient's own act, or a professional's declaration (TD0.3).
     pub declared_by: DeclaredBy,
-    /// Said over a "connexion secrète" (J64): for legal representatives there is no such line.
+    /// Said over a "connexion secrète" (J64): for legal representatives and aidants there is no such line.
     pub is_secret: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct Delegate {
 pub enum DelegateRole {
     /// Of a minor; what the minor keeps secret from them does not exist for them (R1111-50).
     LegalRepresentative,
-    /// Named by the patient, until a day that the patient chose.
+    /// Named by the patient, until a day that the patient chose; sees what a legal representative sees.
     Aidant,
 }
 

@@ -19,7 +19,7 @@ pub struct Notice {
     pub at: Timestamp,
     /// Not sent before.
     pub due: Timestamp,
-    /// Told of in the journal as that was: legal representatives are not shown a secret connection, nor its notice.
+    /// Told of in the journal as that was: legal representatives and aidants are not shown a secret connection, nor its notice.
     pub is_secret: bool,
 }
 

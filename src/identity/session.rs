@@ -97,7 +97,7 @@ fn read_user(text: Option<&str>) -> Result<PortalUser, Refusal> {
     })
 }
 
-/// "Connexion secrète": a minor's, of which the legal representatives see no trace.
+/// "Connexion secrète": a minor's, of which legal representatives and aidants see no trace.
 fn read_visibility(text: Option<&str>) -> Result<AccessVisibility, Refusal> {
     match text {
         None | Some("false") => Ok(AccessVisibility::Ordinary),

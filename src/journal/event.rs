@@ -113,7 +113,7 @@ pub enum StatedUser {
     Aidant(String),
 }
 
-/// "Connexion secrète": the legal representatives of a minor are not shown this line (J64).
+/// "Connexion secrète", or about what was said over one: legal representatives and aidants are not shown this line (J64).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connection {
@@ -227,7 +227,7 @@ impl Event {
         Self { change, ..self }
     }
 
-    /// The same line, not for legal representatives: what it is about was said in secret.
+    /// The same line, not for who acts for the patient: what it is about was said in secret.
     pub fn in_secret(self) -> Self {
         Self { connection: Connection::Secret, ..self }
     }

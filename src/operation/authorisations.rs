@@ -70,7 +70,7 @@ impl Gateway {
         });
         let event = match (&line, &shown) {
             (Some(_), shown) => event(&attempt, shown.as_ref()),
-            (None, Some(Shown { dossier, decided: Err(denial), .. })) => attempt.denied(*dossier, *denial),
+            (None, Some(Shown { dossier, decided: Err(denial), .. })) => attempt.denied_by_id(*dossier, *denial),
             (None, Some(shown)) => attempt.not_found(Subject::of(shown.dossier)),
             (None, None) => attempt.not_found(Subject::Unknown),
         };

@@ -236,8 +236,12 @@ async fn write_line(
             notice::cancel_notices_to(tx, dossier, blocked, attempt.now);
         }
     }
-    // A line that is told openly names no other that was said in secret.
-    let told = ended.iter().filter(|other| line.is_secret || !other.is_secret);
+    // What is told openly names nothing that was said in secret: that ends by a line of its own.
+    let (apart, told): (Vec<_>, Vec<_>) = ended.iter().partition(|other| other.is_secret && !line.is_secret);
+    if !apart.is_empty() {
+        let event = attempt.event(subject.clone(), result.clone(), Vec::new());
+        record(tx, &event.changing(Change::of_lines(apart)).in_secret())?;
+    }
     let event = attempt.event(subject, result, Vec::new()).changing(Change::of_lines([&line].into_iter().chain(told)));
     let event = if line.is_secret { event.in_secret() } else { event };
     Ok((event, Ok(ConsentOutcome::List { patient: request.patient, consent: line })))
@@ -268,6 +272,9 @@ impl Asked<'_> {
             Some(id) => there.find(|line| line.id == id && is_told(line)),
             None => there.find(|line| !line.has_ended(now) && is_told(line)),
         };
+        // A declaration holds at once, beside what the patient wants later.
+        let declares = own_authorisation(self.caller).is_some() && request.state == ConsentState::Active;
+        let known = known.filter(|line| !declares || line.since <= now);
         match (known, request.state) {
             (None, _) if request.id.is_some() => Step::NotThere,
             (None, ConsentState::Inactive) => Step::NotThere,
@@ -275,7 +282,7 @@ impl Asked<'_> {
             (Some(line), state) if line.has_ended(now) || self.is_present(line, state) => Step::Already(line.clone()),
             (Some(line), ConsentState::Inactive) => {
                 // Whichever was asked for, no other of the kind goes on in its place.
-                let ended = self.ending(|other| other.kind == *kind && other.id != line.id);
+                let ended = self.ending(|other| other.kind == *kind && other.id != line.id && is_told(&other));
                 Step::Write { line: Consent { until: Some(now), ..line.clone() }, ended }
             }
             (known, ConsentState::Active) => {
@@ -292,7 +299,9 @@ impl Asked<'_> {
             let (since, is_secret) = (asked_since(now), self.caller.is_secret());
             return Consent { id: ConsentId::new(), kind: kind.clone(), since, until, declared_by, is_secret };
         };
-        let since = if line.since <= now { line.since } else { asked_since(line.since) };
+        // That of a structure begins anew, for whom the patient had blocked meanwhile.
+        let begins_anew = matches!(kind, ConsentKind::Authorisation(Grantee::Structure(_)));
+        let since = if line.since <= now && !begins_anew { line.since } else { asked_since(line.since) };
         // Said openly once, it is no secret.
         let is_secret = line.is_secret && self.caller.is_secret();
         Consent { since, until, declared_by, is_secret, ..line.clone() }

@@ -78,6 +78,15 @@ impl Attempt {
         self.event(Subject::of(dossier), Outcome::Denied { rule: denial.rule.code().to_owned() }, Vec::new())
     }
 
+    /// Of a document or a line that was asked for by its id alone. Whoever sits before a portal may read the history of
+    /// the record next, and must not find there that the id is one of it.
+    pub(super) fn denied_by_id(&self, dossier: DossierId, denial: Denial) -> Event {
+        match self.actor {
+            Actor::PatientPortal { .. } => self.not_found(Subject::of(dossier)),
+            _ => self.denied(dossier, denial),
+        }
+    }
+
     pub(super) fn not_found(&self, dossier: Subject) -> Event {
         self.event(dossier, Outcome::NotFound, Vec::new())
     }

@@ -168,6 +168,9 @@ fn search_event(attempt: &Attempt, criteria: &Criteria, reading: &Reading<Consul
             let mentions = found.entries.iter().map(EntryMention::of).collect();
             attempt.event(Subject::of(permit.dossier()), done(permit), mentions)
         }
+        Reading::Not(NoPermit::Denied(dossier, denial)) if criteria.patient.is_some() => {
+            attempt.denied(*dossier, *denial)
+        }
         Reading::Not(not) => event_without_permit(attempt, not),
     }
 }
@@ -182,9 +185,10 @@ fn read_event<A: Act>(attempt: &Attempt, reading: &Reading<A, Option<(DocumentEn
     }
 }
 
+/// Where nobody named a patient.
 fn event_without_permit(attempt: &Attempt, not: &NoPermit) -> Event {
     match not {
-        NoPermit::Denied(dossier, denial) => attempt.denied(*dossier, *denial),
+        NoPermit::Denied(dossier, denial) => attempt.denied_by_id(*dossier, *denial),
         NoPermit::NoDossier => attempt.not_found(Subject::Unknown),
     }
 }

@@ -10,7 +10,7 @@ use super::composer::Composer;
 use super::error::Error;
 use super::executor::{Param, Row, Tx};
 use super::search::{push_in, push_times};
-use crate::access::decide::{Permit, ReadJournal, RuleId};
+use crate::access::decide::{Permit, ReadJournal};
 use crate::access::journal::{OwnTraces, Viewer};
 use crate::access::visibility::{Others, Visibility};
 use crate::domain::criteria::Direction;
@@ -127,7 +127,7 @@ fn actor_of(holder: &CallerId) -> String {
 }
 
 /// Of everybody's lines: one whose every document is hidden is not there, unless the reader made it. What comes through
-/// the portal is one structure's, and not made by whoever now sits before it. What the reader was not told, as of own
+/// a portal is one structure's, and not made by whoever now sits before it. What the reader was not told, as of own
 /// lines.
 fn push_all(composer: &mut Composer, visibility: &Visibility, hides_secrets: bool) {
     composer.push(" AND (json_array_length(j.line, '$.entries') = 0 OR EXISTS (SELECT 1 FROM ");
@@ -140,17 +140,14 @@ fn push_all(composer: &mut Composer, visibility: &Visibility, hides_secrets: boo
         composer.push(")");
     }
     composer.push(")");
-    composer.push(" AND (j.actor <> ");
-    composer.push_param(actor_of(&visibility.holder).into());
-    composer.push(" OR (1 = 1");
-    match &visibility.holder {
-        CallerId::Professional(_) => composer.push(TOLD),
-        CallerId::Structure(_) | CallerId::Operator => {
-            composer.push(FOUND);
-            composer.push_param(RuleId::Closed.code().into());
-        }
+    composer.push(FOUND_BEFORE_PORTALS);
+    if let CallerId::Professional(_) = &visibility.holder {
+        composer.push(" AND (j.actor <> ");
+        composer.push_param(actor_of(&visibility.holder).into());
+        composer.push(" OR (1 = 1");
+        composer.push(TOLD);
+        composer.push("))");
     }
-    composer.push("))");
     if hides_secrets {
         composer.push(NOT_SECRET);
     }
@@ -202,10 +199,10 @@ const MENTIONS: &str = "json_each(j.line, '$.entries') m";
 /// did not name: a request for a hidden document must not show, a moment later, among the traces of its patient.
 const TOLD: &str = " AND j.line ->> '$.result.denied' IS NULL AND j.line ->> '$.result' IS NOT 'not_found'";
 
-/// Of what came through the portal: whom the record's holder did not let in is theirs to know. Not what was denied by
-/// the rule that follows: that the record is closed says nothing of who asked, and by the id of a hidden document the
-/// holder may have asked themselves.
-const FOUND: &str = " AND j.line ->> '$.result' IS NOT 'not_found' AND j.line ->> '$.result.denied.rule' IS NOT ";
+/// Of what came through a portal: whom the record's holder did not let in is theirs to know; what was asked for by the
+/// id of a hidden document is not, for the holder may have asked themselves.
+const FOUND_BEFORE_PORTALS: &str =
+    " AND (j.line ->> '$.actor.kind' IS NOT 'patient_portal' OR j.line ->> '$.result' IS NOT 'not_found')";
 
 /// "Connexion secrète" (J64).
 const NOT_SECRET: &str = " AND j.line ->> '$.connection' IS NOT 'secret'";
@@ -301,16 +298,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_asked_for_in_a_closed_record_leaves_the_holder_no_line() {
-        let denied = |rule: RuleId| {
-            let code = rule.code();
-            let action = format!("{{\"result\":{{\"denied\":{{\"rule\":\"{code}\"}}}},");
-            ("struct 2990000045", line(&[], "ordinary").replacen('{', &action, 1))
+    async fn what_nobody_found_before_a_portal_is_in_no_history_and_who_was_not_let_in_is() {
+        let made = |kind: &str, result: &str| {
+            let start = format!("{{\"actor\":{{\"kind\":\"{kind}\"}},\"result\":{result},");
+            line(&[], "ordinary").replacen('{', &start, 1)
         };
-        let mut closed = database(&[denied(RuleId::Closed)]).await;
-        assert!(shown(&mut closed, &sees_all_but(None), false).await.is_empty());
-        let mut not_let_in = database(&[denied(RuleId::NoDelegation)]).await;
-        assert_eq!(shown(&mut not_let_in, &sees_all_but(None), false).await, [""]);
+        let denied = r#"{"denied":{"rule":"F.4-6 no delegation in force"}}"#;
+        for portal in ["struct 2990000045", "struct 2990000052"] {
+            let mut not_found = database(&[(portal, made("patient_portal", "\"not_found\""))]).await;
+            assert!(shown(&mut not_found, &sees_all_but(None), false).await.is_empty(), "{portal}");
+            let mut not_let_in = database(&[(portal, made("patient_portal", denied))]).await;
+            assert_eq!(shown(&mut not_let_in, &sees_all_but(None), false).await, [""], "{portal}");
+        }
+        let mut of_doctor = database(&[("ps 810000000011", made("professional", "\"not_found\""))]).await;
+        assert_eq!(shown(&mut of_doctor, &sees_all_but(None), false).await, [""]);
     }
 
     #[tokio::test]

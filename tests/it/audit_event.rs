@@ -8,7 +8,7 @@ use carnet::operation::outcome::{ConsentProvision, ConsentRequest, ConsentState}
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::support::gateway::patient;
+use super::support::gateway::{OTHER_PATIENT, patient};
 use super::support::{Caller, Document, TestGateway};
 
 const MARTIN: &str = "810000000011";
@@ -395,4 +395,23 @@ async fn who_acts_for_the_patient_sees_no_secret_connection_and_a_portal_says_fo
     assert!(lines.contains(&refused), "who was not let in is theirs to know: {lines:?}");
     let answer = gateway.portal().get(&journal_path(&patient(), "")).await;
     assert_eq!((answer.status, answer.rule().as_str()), (StatusCode::BAD_REQUEST, "header-value"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_session_asked_for_by_its_id_is_in_nobodys_history() {
+    let gateway = TestGateway::start().await;
+    let id = gateway.hospital().deposited(&Document::discharge_letter()).await;
+    let elsewhere: Ins = OTHER_PATIENT.parse().unwrap();
+    for asking in [
+        gateway.portal().on_behalf_of(&elsewhere, "patient"),
+        gateway.portal().on_behalf_of(&patient(), "aidant nobody"),
+        gateway.portal(),
+    ] {
+        for path in ["DocumentReference", "Binary", "Consent"] {
+            let answer = asking.get(&format!("/{path}/{id}")).await;
+            assert!(!answer.status.is_success(), "{path}: {}", answer.text());
+        }
+    }
+    let shown = Shown::by(&holder(&gateway), "").await;
+    assert_eq!(shown.actions(), ["open_dossier", "deposit"], "{}", shown.body);
 }

@@ -188,6 +188,9 @@ async fn a_line_said_in_secret_is_not_there_for_legal_representatives() {
     let theirs = authorise(parent, "false").await;
     assert_ne!(theirs, secret, "what they say is a line of its own");
     assert!(!seen_by(parent).await.contains(&secret));
+    let provision = message::provision_for("permit", &MARTIN.parse().unwrap());
+    assert_eq!(end(&gateway.portal().on_behalf_of(&patient(), parent), provision).await.status, StatusCode::CREATED);
+    assert_eq!(gateway.doctor(MARTIN).search("").await.status, StatusCode::OK, "what they do not know of goes on");
     assert_eq!(authorise("patient", "false").await, secret, "said openly once, it is no secret");
     assert!(seen_by(parent).await.contains(&secret));
 }

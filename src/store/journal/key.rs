@@ -159,7 +159,6 @@ fn unusable(file: &Path, problem: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn head() -> Head {

@@ -36,7 +36,7 @@ CREATE TABLE consent (
     declared_at      TEXT,                    -- Struct_IdNat where a professional declared it; NULL when nobody vouched
     since_us         INTEGER NOT NULL,        -- in force from
     until_us         INTEGER,                 -- in force until (exclusive); NULL without end
-    is_secret        INTEGER NOT NULL         -- 1: said over a secret connection, not shown to legal representatives
+    is_secret        INTEGER NOT NULL         -- 1: said over a secret connection, not shown to who acts for the patient
 ) STRICT;
 CREATE INDEX consent_by_dossier ON consent (dossier_id);
 CREATE INDEX consent_by_grantee ON consent (grantee, kind, since_us);
