@@ -19,7 +19,8 @@ pub struct Notice {
     pub at: Timestamp,
     /// Not sent before.
     pub due: Timestamp,
-    /// Told of in the journal as that was: legal representatives and aidants are not shown a secret connection, nor its notice.
+    /// Told of in the journal as that was: legal representatives and aidants are not shown a secret connection, nor its
+    /// notice.
     pub is_secret: bool,
 }
 
@@ -53,7 +54,8 @@ pub struct EmergencyAccess {
 }
 
 impl EmergencyAccess {
-    /// One for the patient, one for each médecin traitant in force but the caller themselves and whom the patient blocked.
+    /// One for the patient, one for each médecin traitant in force but the caller themselves and whom the patient
+    /// blocked.
     ///
     /// A record has one mail address, and that of a minor is their parents': what is secret from legal representatives
     /// (J64) waits for the patient in the journal.

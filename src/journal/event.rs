@@ -113,7 +113,8 @@ pub enum StatedUser {
     Aidant(String),
 }
 
-/// "Connexion secrète", or about what was said over one: legal representatives and aidants are not shown this line (J64).
+/// "Connexion secrète", or about what was said over one: legal representatives and aidants are not shown this line
+/// (J64).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Connection {

@@ -103,7 +103,7 @@ fn wake_all(coming: &Receiver<Sleeper>) {
 /// on the second beat, and which one says more of the load than of the record.
 const BEAT: Duration = Duration::from_millis(25);
 
-/// Longer than a page and a thousand hidden documents take.
+/// Longer than a short page takes with a thousand hidden documents beside it. What takes longer leaves on a later one.
 const FINE_BEAT: Duration = Duration::from_millis(5);
 
 #[cfg(test)]

@@ -267,14 +267,14 @@ impl Asked<'_> {
     fn step(&self, request: &ConsentRequest, kind: &ConsentKind, rule: RuleId) -> Step {
         let now = self.now;
         let mut there = self.dossier.consents.iter().filter(|line| line.kind == *kind);
-        let is_told = |line: &&Consent| !(line.is_secret && rule.hides_secrets());
-        let known = match request.id {
-            Some(id) => there.find(|line| line.id == id && is_told(line)),
-            None => there.find(|line| !line.has_ended(now) && is_told(line)),
-        };
+        let is_told = |line: &Consent| !(line.is_secret && rule.hides_secrets());
         // A declaration holds at once, beside what the patient wants later.
         let declares = own_authorisation(self.caller).is_some() && request.state == ConsentState::Active;
-        let known = known.filter(|line| !declares || line.since <= now);
+        let is_meant = |line: &Consent| is_told(line) && !(declares && line.since > now);
+        let known = match request.id {
+            Some(id) => there.find(|line| line.id == id && is_meant(line)),
+            None => there.find(|line| !line.has_ended(now) && is_meant(line)),
+        };
         match (known, request.state) {
             (None, _) if request.id.is_some() => Step::NotThere,
             (None, ConsentState::Inactive) => Step::NotThere,
@@ -282,7 +282,7 @@ impl Asked<'_> {
             (Some(line), state) if line.has_ended(now) || self.is_present(line, state) => Step::Already(line.clone()),
             (Some(line), ConsentState::Inactive) => {
                 // Whichever was asked for, no other of the kind goes on in its place.
-                let ended = self.ending(|other| other.kind == *kind && other.id != line.id && is_told(&other));
+                let ended = self.ending(|other| other.kind == *kind && other.id != line.id && is_told(other));
                 Step::Write { line: Consent { until: Some(now), ..line.clone() }, ended }
             }
             (known, ConsentState::Active) => {

@@ -414,3 +414,20 @@ async fn what_the_patient_said_of_a_professional_is_not_theirs_to_say_otherwise(
     doctor.declare_authorisation(&patient()).await;
     assert!(gateway.last_line().await.contains("\"who\":\"810000000011\""), "{}", gateway.last_line().await);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_declaration_holds_at_once_beside_what_the_patient_wants_later() {
+    let gateway = TestGateway::start().await;
+    let (portal, doctor) = (gateway.portal(), gateway.doctor(MARTIN));
+    let soon = Clock::System.now().checked_add(1.hour()).unwrap().to_string();
+    let given = done(&portal, line("permit", MARTIN, json!({ "start": soon }))).await.json();
+    assert_eq!(doctor.search("").await.status, StatusCode::FORBIDDEN);
+    for _ in 0..2 {
+        doctor.declare_authorisation(&patient()).await;
+    }
+    assert_eq!(doctor.search("").await.status, StatusCode::OK);
+    let listed = doctor.get(&consent_path()).await.json();
+    assert_eq!(listed["total"], 2, "{listed}");
+    let kept = portal.get(&format!("/Consent/{}", given["id"].as_str().unwrap())).await.json();
+    assert_eq!(kept["provision"]["period"], given["provision"]["period"]);
+}

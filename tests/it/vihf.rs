@@ -6,7 +6,7 @@ use bytes::Bytes;
 use carnet::clock::Clock;
 use carnet::domain::code::Code;
 use carnet::identity::caller::Purpose;
-use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
+use carnet::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 use carnet::identity::vihf::issue::SigningKey;
 use carnet::identity::vihf::wss;
 use carnet::journal::event::{Action, Connection};
@@ -16,7 +16,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::support::caller::{Answer, search_path};
-use super::support::gateway::{OTHER_PATIENT, patient, signing_key};
+use super::support::gateway::{OTHER_PATIENT, patient, signing_key, software};
 use super::support::mail_server::MailServer;
 use super::support::{Caller, Document, TestGateway};
 
@@ -38,12 +38,7 @@ fn statement(mode: StatedMode) -> Statement {
         purpose: Purpose::Normal,
         patient: Some(patient()),
         visibility: AccessVisibility::Ordinary,
-        software: Some(Software {
-            name: "DPI".to_owned(),
-            version: "1".to_owned(),
-            installation: None,
-            homologation: "ESSAI-1".to_owned(),
-        }),
+        software: Some(software()),
     }
 }
 

@@ -112,17 +112,6 @@ mod tests {
             };
             assert_ne!(said(true), said(false));
         }
-        let ended_too = [(ConsentKind::Block(ps()), None), (ConsentKind::MedecinTraitant(ps()), Some(at))];
-        let lines = ended_too.map(|(kind, until)| {
-            let (id, declared_by, is_secret) = (ConsentId::new(), DeclaredBy::Patient, false);
-            Consent { id, kind, since, until, declared_by, is_secret }
-        });
-        let told = phrase(&Change::of_lines(&lines), None, at).unwrap();
-        assert!(told.starts_with("a bloqué") && told.contains(", a mis fin à la désignation"), "{told}");
-        for (who, present) in [("", true), ("810000000011", false)] {
-            let told = phrase(&Change::Contact { who: who.to_owned(), present }, None, at).unwrap();
-            assert!(told.contains(who) && told.contains("courriel"), "{told}");
-        }
         assert_eq!(phrase(&Change::None, None, at), None);
     }
 }

@@ -5,13 +5,13 @@ use carnet::clock::Clock;
 use carnet::domain::code::Code;
 use carnet::domain::national_id::{PS_ID_NAT_OID, STRUCT_ID_NAT_OID, StructIdNat};
 use carnet::identity::caller::Purpose;
-use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
+use carnet::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 use carnet::operation::account::AccountMove;
 use carnet::tls::development_pki::{Holder, KeyUse};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::super::support::gateway::{OTHER_PATIENT, patient, signing_key};
+use super::super::support::gateway::{OTHER_PATIENT, patient, signing_key, software};
 use super::super::support::{Caller, Document, Sent, TestGateway};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,12 +237,7 @@ fn vihf_about_another_patient(id: &str) -> String {
         purpose: Purpose::Normal,
         patient: Some(OTHER_PATIENT.parse().expect("INS")),
         visibility: AccessVisibility::Ordinary,
-        software: Some(Software {
-            name: "LGC".to_owned(),
-            version: "1".to_owned(),
-            installation: None,
-            homologation: "ESSAI-1".to_owned(),
-        }),
+        software: Some(software()),
     };
     let vihf = signing_key(&holder, KeyUse::Sign).issue(&statement, Clock::System.now()).expect("a VIHF");
     format!("IHE-SAML {}", base64_simd::STANDARD.encode_to_string(vihf))

@@ -89,7 +89,9 @@ fn changes() -> Vec<Change> {
     for label in VisibilityLabel::ALL {
         changes.extend([true, false].map(|present| Change::Label { label: label.code().to_owned(), present }));
     }
-    changes.extend(["", "810000000029"].map(|who| Change::Contact { who: who.to_owned(), present: true }));
+    for who in ["", "810000000029"] {
+        changes.extend([true, false].map(|present| Change::Contact { who: who.to_owned(), present }));
+    }
     changes
 }
 

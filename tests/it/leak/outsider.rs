@@ -6,12 +6,12 @@ use carnet::domain::ins::Ins;
 use carnet::domain::national_id::PsIdNat;
 use carnet::identity::caller::Purpose;
 use carnet::identity::session::SessionHeaders;
-use carnet::identity::statement::{AccessVisibility, Software, StatedMode, StatedSubject, Statement};
+use carnet::identity::statement::{AccessVisibility, StatedMode, StatedSubject, Statement};
 use carnet::tls::development_pki::Holder;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::super::support::gateway::{INSURER, OTHER_PATIENT, PORTAL};
+use super::super::support::gateway::{INSURER, OTHER_PATIENT, PORTAL, software};
 
 pub(super) const HOSPITAL: &str = "1350000899";
 const LABORATORY: &str = "1350001111";
@@ -169,12 +169,7 @@ impl Who {
             purpose,
             patient: Some(if self == Self::AirElsewhere { of_another() } else { patient.clone() }),
             visibility: AccessVisibility::Ordinary,
-            software: Some(Software {
-                name: "DPI".to_owned(),
-                version: "1".to_owned(),
-                installation: None,
-                homologation: "ESSAI-1".to_owned(),
-            }),
+            software: Some(software()),
         })
     }
 

@@ -9,6 +9,7 @@ use carnet::app::{App, Running};
 use carnet::clock::Clock;
 use carnet::config::{Config, InsDomain, StructureClass};
 use carnet::domain::ins::Ins;
+use carnet::identity::statement::Software;
 use carnet::identity::vihf::issue::SigningKey;
 use carnet::operation::gateway::Gateway;
 use carnet::tls::development_pki::{DevelopmentPki, Holder, Issued, KeyUse};
@@ -191,6 +192,11 @@ pub(crate) fn signing_key(holder: &Holder, key_use: KeyUse) -> SigningKey {
     let pki = &shared_pki().pki;
     let issued = pki.issue(holder, key_use, pki.usual_lifetime()).expect("certificate");
     SigningKey::read(issued.certificate_pem.as_bytes(), issued.key_pem.as_bytes()).expect("key")
+}
+
+/// What makes the tokens of the tests.
+pub(crate) fn software() -> Software {
+    Software { name: "DPI".to_owned(), version: "1".to_owned(), installation: None, homologation: "ESSAI-1".to_owned() }
 }
 
 pub(crate) fn patient() -> Ins {
